@@ -1,0 +1,1 @@
+"""An identity-aware gateway between machine identities and Snowflake."""

@@ -1,0 +1,125 @@
+"""Every error Snowgate raises on purpose.
+
+Decided here and nowhere else: who is at fault and, for errors a driver sees, its code and SQLSTATE. An
+exception outside this tree is a bug: the control plane answers the question with a denial and logs it.
+Messages are lower-case, without full stop, user input in backticks, and never hold SQL literals, secrets
+or row values.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SnowgateError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(SnowgateError):
+    """The configuration is wrong; nothing was started or changed.
+
+    Args:
+        path: File that holds the mistake, as the user named it.
+        line: 1-based line, or 0 where the file as a whole is meant.
+        key: Dotted key, such as `rules[2].match.class`; empty where no key is meant.
+        problem: What is wrong.
+        remedy: How to mend it.
+    """
+
+    def __init__(self, path: str, line: int, key: str, problem: str, remedy: str = "") -> None:
+        place = f"{path}:{line}" if line else path
+        parts = [f"{place}: {key}: {problem}" if key else f"{place}: {problem}"]
+        if remedy:
+            parts.append(f"what to do: {remedy}")
+        super().__init__("; ".join(parts))
+        self.path, self.line, self.key = path, line, key
+        self.problem, self.remedy = problem, remedy
+
+
+class StartError(SnowgateError):
+    """The gateway cannot start: a port in use, an unwritable directory, a ledger that does not fit."""
+
+
+class LoginRefused(SnowgateError):
+    """The client may not log in. Nothing was sent upstream.
+
+    Attributes:
+        code: Six digits the driver shows (Snowflake's own login codes, protocol note section 2.4).
+        reason: A word for the ledger and the metrics, such as `expired` or `no_role`.
+        principal: Display name where the token itself was valid, else None.
+    """
+
+    code: ClassVar[str] = "390100"
+
+    def __init__(self, reason: str, message: str, principal: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.principal = principal
+
+
+class TokenInvalid(LoginRefused):
+    """The token is malformed, forged, or for somebody else."""
+
+    code = "390303"
+
+
+class TokenExpired(LoginRefused):
+    """The token was good once."""
+
+    code = "390318"
+
+
+class NotAuthorized(LoginRefused):
+    """The token is good, but nothing maps its holder to a role (Snowflake: role not granted)."""
+
+    code = "390189"
+
+
+class IssuerUnavailable(LoginRefused):
+    """The issuer's keys cannot be fetched and none usable are held: fail closed."""
+
+    code = "390201"
+
+
+class ApprovalError(SnowgateError):
+    """A decision on an approval was refused."""
+
+    status: ClassVar[int] = 409
+
+
+class ApprovalNotFound(ApprovalError):
+    """No approval has this id, or the reader may not see it."""
+
+    status = 404
+
+
+class NotAnApprover(ApprovalError):
+    """The decider has no right to decide: not a person, not an approver, or part of the request."""
+
+    status = 403
+
+
+class ApprovalClosed(ApprovalError):
+    """The approval is no longer pending."""
+
+    status = 409
+
+
+class StoreError(SnowgateError):
+    """The store cannot be reached, or a row in it is not as Snowgate wrote it."""
+
+
+class LedgerError(SnowgateError):
+    """The ledger does not verify, or cannot be read; the message names the broken entry."""
+
+
+class UpstreamError(SnowgateError):
+    """Snowflake refused or failed one of the gateway's own statements.
+
+    Attributes:
+        code: Snowflake's code, such as `002003`, or a word where no reply came.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

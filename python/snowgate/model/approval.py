@@ -1,0 +1,83 @@
+"""A held statement and the votes on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from snowgate.model.identity import Principal
+
+
+class ApprovalState(Enum):
+    """Pending ends in exactly one of the others; approved ends in consumed, expired or abandoned."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    CONSUMED = "consumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's decision. `person` is unique per approval (F15)."""
+
+    person: str
+    name: str
+    approve: bool
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStatement:
+    """What is to be approved, exactly (F14).
+
+    Attributes:
+        session: Id of the client session.
+        query_id: The gateway's query id, which the driver polls.
+        principal: Who asked.
+        groups: Groups at request time.
+        role: Upstream role.
+        database, schema: Namespace in which the text resolves.
+        sql: Exact text.
+        binds: Bind values as the driver sent them, JSON text; empty when none.
+        context_digest: SHA-256, hex, over everything that changes what the text means; compared at consumption.
+        statement_digest: SHA-256, hex, over text, binds, principal, role, namespace and context.
+        reference: The gateway's reference id of the request.
+        rules: Rules that held it.
+        approvers: Groups that may decide.
+        quorum: Distinct approving persons needed.
+        expires_s: Seconds from request to expiry.
+    """
+
+    session: str
+    query_id: str
+    principal: Principal
+    groups: tuple[str, ...]
+    role: str
+    database: str
+    schema: str
+    sql: str
+    binds: str
+    context_digest: str
+    statement_digest: str
+    reference: str
+    rules: tuple[str, ...]
+    approvers: tuple[str, ...]
+    quorum: int
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A held statement with its state. Immutable: a transition makes a new value."""
+
+    id: str
+    held: HeldStatement
+    state: ApprovalState
+    requested_at_s: float
+    expires_at_s: float
+    votes: tuple[Vote, ...] = field(default=())

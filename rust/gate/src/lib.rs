@@ -1,0 +1,6 @@
+//! The data plane: listeners, routes, relay, limits, drain.
+//!
+//! Everything that touches a socket lives here, on tokio; the crates below are sans-IO. The control plane is
+//! asked questions over [`bridge::Bridge`] and never sees a byte of a result.
+
+pub mod bridge;

@@ -1,0 +1,1 @@
+//! Masks JSON rows and Arrow streams.

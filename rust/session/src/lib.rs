@@ -1,0 +1,1 @@
+//! State of sessions, statements, tickets and cached verdicts.

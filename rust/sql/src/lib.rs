@@ -1,0 +1,1 @@
+//! Lexer and classifier of Snowflake SQL.

@@ -1,0 +1,1 @@
+//! Snowflake client messages, parsed and rebuilt from allow-lists.
