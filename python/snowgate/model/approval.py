@@ -44,6 +44,7 @@ class HeldStatement:
         database, schema: Namespace in which the text resolves.
         sql: Exact text.
         binds: Bind values as the driver sent them, JSON text; empty when none.
+        parameters: Statement parameters that go upstream with it, JSON text; empty when none.
         context_digest: SHA-256, hex, over everything that changes what the text means; compared at consumption.
         statement_digest: SHA-256, hex, over text, binds, principal, role, namespace and context.
         reference: The gateway's reference id of the request.
@@ -62,6 +63,7 @@ class HeldStatement:
     schema: str
     sql: str
     binds: str
+    parameters: str
     context_digest: str
     statement_digest: str
     reference: str
