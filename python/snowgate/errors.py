@@ -1,9 +1,11 @@
 """Every error Snowgate raises on purpose.
 
-Decided here and nowhere else: who is at fault and, for errors a driver sees, its code and SQLSTATE. An
-exception outside this tree is a bug: the control plane answers the question with a denial and logs it.
-Messages are lower-case, without full stop, user input in backticks, and never hold SQL literals, secrets
-or row values.
+Decided here and nowhere else: who is at fault and, for errors a driver sees, its code and SQLSTATE.
+An
+exception outside this tree is a bug: the control plane answers the question with a denial and logs
+    it.
+Messages are lower-case, without full stop, user input in backticks, and never hold SQL literals,
+secrets or row values.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class ConfigError(SnowgateError):
 
 
 class StartError(SnowgateError):
-    """The gateway cannot start: a port in use, an unwritable directory, a ledger that does not fit."""
+    """The gateway cannot start: port in use, unwritable directory, ledger that does not fit."""
 
 
 class LoginRefused(SnowgateError):

@@ -9,7 +9,7 @@ from snowgate.model.identity import Principal
 
 
 class ApprovalState(Enum):
-    """Pending ends in exactly one of the others; approved ends in consumed, expired or abandoned."""
+    """Pending ends in exactly one other; approved ends in consumed, expired or abandoned."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -45,7 +45,8 @@ class HeldStatement:
         sql: Exact text.
         binds: Bind values as the driver sent them, JSON text; empty when none.
         parameters: Statement parameters that go upstream with it, JSON text; empty when none.
-        context_digest: SHA-256, hex, over everything that changes what the text means; compared at consumption.
+        context_digest: SHA-256, hex, over everything that changes what the text means; compared at
+            consumption.
         statement_digest: SHA-256, hex, over text, binds, principal, role, namespace and context.
         reference: The gateway's reference id of the request.
         rules: Rules that held it.

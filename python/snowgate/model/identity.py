@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-
 @dataclass(frozen=True, slots=True)
 class Principal:
     """One identity. The key is (account, issuer, subject); `name` is for people to read only (F6).

@@ -16,7 +16,8 @@ class Recorder(Protocol):
         """Append one entry and return its sequence number once it is durable.
 
         Raises:
-            LedgerError: The ledger takes no entries (disk full, failed sync): the caller must not go on.
+            LedgerError: The ledger takes no entries (disk full, failed sync): the caller must not
+            go on.
         """
 
 
@@ -58,4 +59,4 @@ class ApprovalStore(Protocol):
         """All approvals, newest first."""
 
     def replace(self, old: Approval, new: Approval) -> bool:
-        """Swap `old` for `new` in one transaction; False, and no change, if the row is no longer `old`."""
+        """Swap `old` for `new` in one transaction; False if the row is no longer `old`."""

@@ -1,4 +1,4 @@
-"""What a statement is and touches: the answer of the `sql` room, the question to the `policy` room."""
+"""What a statement is and touches: what `sql` answers and `policy` judges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class StatementClass(Enum):
-    """The class of a statement, from its head (the Rust classifier gives it; sql.md section 2.2)."""
+    """The class of a statement, from its head; the Rust classifier gives it."""
 
     SELECT = "select"
     INSERT = "insert"
@@ -58,7 +58,8 @@ class OutputColumn:
     Attributes:
         name: Predicted name as stored, or None where Snowflake makes one up (expressions).
         tags: Names of the tags whose values can reach the column.
-        raw: The column is exactly one raw tagged column in every branch, so a configured mask fits (F2).
+        raw: The column is exactly one raw tagged column in every branch, so a configured mask fits
+            (F2).
         unknown: Its origin could not be computed: counts as tainted by everything.
     """
 
@@ -107,7 +108,8 @@ class Statement:
     Attributes:
         kind: Its class.
         verb: Head word, upper-case, such as `DROP`.
-        object_kind: Kind of object a DDL, SHOW or DESCRIBE names, upper-case, such as `SCHEMA`; empty if none.
+        object_kind: Kind of object a DDL, SHOW or DESCRIBE names, upper-case, such as `SCHEMA`;
+            empty if none.
         reads: Catalog objects read.
         writes: Objects created, changed, dropped or written to.
         columns: Outputs in order; None where their number cannot be predicted.

@@ -20,7 +20,7 @@ class Decision(Enum):
 
 
 class MaskKind(Enum):
-    """How a raw tagged column is shown. Strictness falls from `void` to `partial`; `pass` is clear."""
+    """How a raw tagged column is shown; from `pass` (clear) to `void` ever stricter."""
 
     PASS = "pass"  # noqa: S105 - a mask, not a password
     PARTIAL = "partial"
@@ -39,7 +39,8 @@ class ColumnMask:
     """The mask of one output column.
 
     Attributes:
-        name: Predicted name; None where Snowflake makes one up. A name that disagrees voids the result.
+        name: Predicted name; None where Snowflake makes one up. A name that disagrees voids the
+            result.
         mask: What the reader sees.
         tags: Tags that reach the column, for the ledger.
     """
@@ -80,9 +81,11 @@ class Verdict:
         rules: Names of the rules that decided it, sorted, masks included.
         reason: For the client; names no literal.
         remedy: What the client can do; empty when allowed.
-        plan: None when the result holds no governed rows (DDL, SHOW); `MaskPlan` otherwise. A plan of None
+        plan: None when the result holds no governed rows (DDL, SHOW); `MaskPlan` otherwise. A plan
+            of None
             on a statement that touches tagged data never occurs: `void_all` is set then.
-        void_all: Every column of whatever comes back is voided (its columns could not be predicted).
+        void_all: Every column of whatever comes back is voided (its columns could not be
+            predicted).
         hide_errors: Upstream's error text may quote tagged values: only its code is passed on.
         hold: Terms, when the decision is hold.
         policy_digest: SHA-256, hex, of the policy in force.
