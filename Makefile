@@ -1,0 +1,62 @@
+# The commands of Snowgate. Needs Python >= 3.11 with venv, a Rust toolchain, a C compiler and make.
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VENVS := .venvs
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock
+
+.PHONY: demo test lint bench test-rust test-python test-long build standin drivers clean tools
+
+demo: build standin  ## The main job, end to end; KEEP=1 leaves it running
+	$(BIN)/python -m snowgate.demo $(if $(KEEP),--keep)
+
+test: lint test-rust test-python  ## Everything CI runs
+
+lint: build standin
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest snowgate._core
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: tools
+	cargo test --workspace --profile quick --locked
+
+test-python: build standin drivers
+	$(BIN)/pytest
+
+test-long: build standin drivers  ## Crash rounds and other runs too long for every push
+	$(BIN)/pytest -m long
+
+bench: build standin  ## Ratios against peers in the same run, into bench/RESULTS.md
+	$(BIN)/python bench/run.py
+
+build: $(VENV)/.built
+
+$(VENV)/.built: pyproject.toml constraints.txt $(RUST_SOURCES) | tools
+	@test -x $(BIN)/python || $(PY) -m venv $(VENV) || { echo "cannot make a virtual environment: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+standin: $(VENVS)/standin/.built  ## The Snowflake stand-in and its real connector 4.8.1
+
+$(VENVS)/standin/.built: standin/pyproject.toml standin/constraints.txt | tools
+	@test -x $(VENVS)/standin/bin/python || $(PY) -m venv $(VENVS)/standin
+	$(VENVS)/standin/bin/pip install --quiet --disable-pip-version-check --editable './standin[dev]' --constraint standin/constraints.txt
+	@touch $@
+
+drivers: $(VENVS)/connector5/.built  ## Real drivers, each in a venv of its own
+
+$(VENVS)/connector5/.built: tests/drivers/connector5.txt | tools
+	@test -x $(VENVS)/connector5/bin/python || $(PY) -m venv $(VENVS)/connector5
+	$(VENVS)/connector5/bin/pip install --quiet --disable-pip-version-check --requirement tests/drivers/connector5.txt
+	@touch $@
+
+tools:
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed: install python3 (or set PY=python3.12)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "a Rust toolchain is needed: install rustup from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is needed: apt install build-essential" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) $(VENVS) target .demo
