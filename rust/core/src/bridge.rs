@@ -6,7 +6,7 @@ use std::{
 };
 
 use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
-use snowgate_gate::bridge::{Bridge as Inner, DEFAULT_CAPACITY};
+use snowgate_gate::bridge::Bridge as Inner;
 
 /// Questions from the gate to the control plane.
 #[pyclass(frozen, module = "snowgate._core")]
@@ -17,7 +17,7 @@ pub(crate) struct Bridge {
 #[pymethods]
 impl Bridge {
     #[new]
-    #[pyo3(signature = (capacity = DEFAULT_CAPACITY))]
+    #[pyo3(signature = (capacity = 16384))]
     fn new(capacity: usize) -> PyResult<Self> {
         let inner = Inner::new(capacity).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Self { inner: Arc::new(inner) })
