@@ -4,3 +4,14 @@
 //! asked questions over [`bridge::Bridge`] and never sees a byte of a result.
 
 pub mod bridge;
+mod config;
+mod error;
+mod handle;
+mod row;
+
+pub use config::{
+    GateConfig, GatewaySession, Known, LedgerConfig, Limits, Listen, Tls, UpstreamConfig,
+};
+pub use error::GateError;
+pub use handle::{Gate, RunningGate};
+pub use row::SessionRow;
