@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["Bridge"]
+__all__ = ["Bridge", "Gate", "GateError"]
 
 @final
 class Bridge:
@@ -44,3 +44,46 @@ class Bridge:
         Returns:
             Wall time in seconds, and the sorted latencies in microseconds of the answered questions.
         """
+
+class GateError(Exception):
+    """The gate could not start. Nothing listens; the message says why."""
+
+@final
+class Gate:
+    """A running data plane: listeners, upstream, ledger.
+
+    Every method returns at once and may be called from any thread. Results come back over the
+    bridge as `done` notices, `{"call": n, "ok": ...}` or `{"call": n, "error": {code, message}}`.
+
+    Args:
+        config: The gate's JSON document (`rust/gate/src/config.rs`).
+        bridge: Where it asks its questions.
+
+    Raises:
+        GateError: A port is in use, a file cannot be used, or the ledger does not fit.
+    """
+
+    def __new__(cls, config: bytes, bridge: Bridge) -> Gate: ...
+    def local_addr(self) -> tuple[str, int]:
+        """Bound address and port."""
+
+    def wake(self, query_id: str) -> None:
+        """A held statement was decided: its waiter asks `consume` now."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Policy or catalog changed: verdicts of other epochs end."""
+
+    def query(self, call: int, request: bytes) -> None:
+        """Run one of the gateway's own statements, `{"sql", "purpose"}`."""
+
+    def record(self, call: int, entry: bytes) -> None:
+        """Append one ledger entry, `{"kind", "fields", "texts"?}`."""
+
+    def kill(self, session: str) -> None:
+        """End a session: holds cancelled, statements aborted, streams stopped."""
+
+    def shutdown(self, grace_s: float) -> None:
+        """Stop accepting, let answers end within `grace_s`, close the ledger, notify `stopped`."""
+
+    def status(self) -> str:
+        """Counters and states as JSON."""

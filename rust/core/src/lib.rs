@@ -5,10 +5,13 @@
 //! stubtest that the two agree.
 
 mod bridge;
+mod gate;
 
 /// The extension module `snowgate._core`.
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
     use crate::bridge::Bridge;
+    #[pymodule_export]
+    use crate::gate::{Gate, GateError};
 }
