@@ -1,8 +1,8 @@
 //! The Python face of the Rust crates: the only crate that knows `PyO3`.
 //!
-//! Each module wraps one crate. A wrapper converts arguments, releases the interpreter, calls the crate, and
-//! converts the result: it decides nothing. The stub is `python/snowgate/_core.pyi`; `make lint` proves with
-//! stubtest that the two agree.
+//! Each module wraps one crate. A wrapper converts arguments, releases the interpreter, calls the
+//! crate, and converts the result: it decides nothing. The stub is `python/snowgate/_core.pyi`;
+//! `make lint` proves with stubtest that the two agree.
 
 mod bridge;
 mod gate;
