@@ -10,3 +10,17 @@ until its signature is checked, and a token never reaches a log, an error text, 
 Sources: RFC 7515, 7517, 7519, 8725 (JWT best practice), 9068 (access tokens); OpenID Connect
 Discovery 1.0 section 4.3.
 """
+
+from snowgate.identity.admission import admit
+from snowgate.identity.settings import Claim, ClaimRule, IssuerSettings, RoleMapping
+from snowgate.identity.verifier import OidcVerifier, open_verifier
+
+__all__ = [
+    "Claim",
+    "ClaimRule",
+    "IssuerSettings",
+    "OidcVerifier",
+    "RoleMapping",
+    "admit",
+    "open_verifier",
+]
