@@ -107,6 +107,22 @@ class ApprovalClosed(ApprovalError):
     status = 409
 
 
+class HoldRefused(ApprovalError):
+    """A statement may not even wait for approval: too many do, or its terms cannot be met.
+
+    Attributes:
+        rule: Built-in rule the denial names.
+        reason: What is wrong.
+        remedy: What the caller can do.
+    """
+
+    status = 429
+
+    def __init__(self, rule: str, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.rule, self.reason, self.remedy = rule, reason, remedy
+
+
 class StoreError(SnowgateError):
     """The store cannot be reached, or a row in it is not as Snowgate wrote it."""
 

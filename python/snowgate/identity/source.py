@@ -5,8 +5,8 @@
     held, unknown kid ────────────────────► fetched first, at most once in 30 s
     not held, or older than stale_s ──────► fetched first, or IssuerUnavailable
 
-Every fetch is single flight and runs in the nursery of the application: a login that gives up does not end
-it for the others, and a slow issuer delays only its own tokens.
+Every fetch is single flight and runs in the application's nursery: a login that gives up does not
+end it for the others, and a slow issuer delays only its own tokens.
 
 Sources: OpenID Connect Discovery 1.0 sections 4 and 4.3; RFC 9110 section 15.4 (redirects refused).
 """
@@ -124,6 +124,7 @@ class KeySource:
     def _start(self) -> trio.Event:
         if self._flight is None:
             self._flight = trio.Event()
+            self._scope = trio.CancelScope()
             self._tried_s = trio.current_time()
             self._nursery.start_soon(self._fly)
         return self._flight

@@ -22,13 +22,28 @@ class ApprovalState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's decision. `person` is unique per approval (F15)."""
+    """One person's decision. `person` is unique per approval (F15).
+
+    Attributes:
+        person: The human, across channels.
+        name: Display name.
+        approve: Whether the vote is for it; a vote against is final.
+        reason: What the voter wrote.
+        at_s: Unix time.
+        issuer, subject: The voter's principal, beside the requester's account.
+        groups: The voter's groups when voting.
+        entry: Sequence number of the ledger entry of the vote; checked at consumption (F7).
+    """
 
     person: str
     name: str
     approve: bool
     reason: str
     at_s: float
+    issuer: str = ""
+    subject: str = ""
+    groups: tuple[str, ...] = ()
+    entry: int = -1
 
 
 @dataclass(frozen=True, slots=True)
