@@ -64,11 +64,21 @@ impl Failure {
             code: code.unwrap_or_else(|| UNREADABLE_CODE.to_owned()),
             sqlstate: data.text("sqlState")?.filter(|state| is_sqlstate(state)),
             message: message.unwrap_or_default(),
-            query_id: data.text("queryId")?.filter(|id| is_query_id(id)),
+            query_id: data.text("queryId")?.filter(|id| is_uuid(id)),
             kind: data.text("type")?.filter(|kind| is_kind(kind)),
             line: data.take("line")?.unwrap_or(-1),
             pos: data.take("pos")?.unwrap_or(-1),
         })
+    }
+
+    /// Read an envelope of which only success matters (heartbeat, cancel, logout).
+    pub fn of(body: &[u8]) -> Result<Option<Self>, WireError> {
+        let mut envelope = Object::message(body)?;
+        if envelope.need("success")? {
+            return Ok(None);
+        }
+        let (code, message) = (envelope.text("code")?, envelope.text("message")?);
+        Self::from_parts(code, message, envelope.object("data")?).map(Some)
     }
 
     /// What the code says about the session that asked.
@@ -160,8 +170,8 @@ fn is_kind(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
-/// A UUID as text (RFC 9562, section 4). It goes into paths: anything else is refused.
-pub(crate) fn is_query_id(text: &str) -> bool {
+/// Whether a text is a UUID (RFC 9562, section 4). Ids go into paths: anything else is refused.
+pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

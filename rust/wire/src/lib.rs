@@ -38,7 +38,7 @@ mod token;
 
 pub use body::decode_body;
 pub use error::WireError;
-pub use failure::{Failure, SessionFault, failure, in_progress, success, success_null};
+pub use failure::{Failure, SessionFault, failure, in_progress, is_uuid, success, success_null};
 pub use json::{MAX_DEPTH, check as check_json};
 pub use login::{Authenticator, LoginRequest};
 pub use login_reply::{LoginAnswer, LoginReply, UpstreamLogin};

@@ -77,6 +77,11 @@ impl QueryRequest {
         })
     }
 
+    /// A statement of the gateway itself, without binds and parameters.
+    pub fn of(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), ..Self::default() }
+    }
+
     /// Build a held statement again from what the hold kept: the text, [`Self::bindings_json`], and
     /// [`Self::parameters_json`].
     pub fn restore(

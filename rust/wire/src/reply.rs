@@ -1,6 +1,6 @@
 //! Upstream's reply to a statement or a poll.
 
-use crate::{Failure, ResultHead, WireError, failure::is_query_id, json::Object};
+use crate::{Failure, ResultHead, WireError, failure::is_uuid, json::Object};
 
 /// Codes of a statement that runs on: in the foreground, and submitted asynchronously.
 const RUNNING: &str = "333333";
@@ -43,7 +43,7 @@ impl QueryReply {
                     Some(id) => id,
                     None => id_of_url(&data.need::<String>("getResultUrl")?),
                 };
-                if !is_query_id(&query_id) {
+                if !is_uuid(&query_id) {
                     return Err(WireError::Unexpected { key: "queryId" });
                 }
                 Ok(Self::InProgress(InProgress { query_id, detached: code == DETACHED }))

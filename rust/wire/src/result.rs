@@ -8,7 +8,7 @@ use serde_json::{Number, value::RawValue};
 
 use crate::{
     ColumnType, Parameter, Secret, WireError,
-    failure::is_query_id,
+    failure::is_uuid,
     json::{Object, ObjectWriter},
     parameters,
     query::is_query_context,
@@ -210,7 +210,7 @@ impl ResultHead {
         }
         let (format, rows) = rows(&mut data)?;
         let head = Self {
-            query_id: data.text("queryId")?.filter(|id| is_query_id(id)),
+            query_id: data.text("queryId")?.filter(|id| is_uuid(id)),
             columns: data.take("rowtype")?.unwrap_or_default(),
             rows,
             format,

@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, WireError,
-    failure::is_query_id,
+    failure::is_uuid,
     json::{Object, ObjectWriter, read},
 };
 
@@ -39,7 +39,7 @@ impl QueryStatus {
         let mut query = Object::open("queries", query)?;
         let query_id: String = query.need("id")?;
         let status: String = query.need("status")?;
-        if !is_query_id(&query_id) {
+        if !is_uuid(&query_id) {
             return Err(WireError::Unexpected { key: "id" });
         }
         if status.len() > 64 || !status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
