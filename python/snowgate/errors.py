@@ -1,9 +1,8 @@
 """Every error Snowgate raises on purpose.
 
 Decided here and nowhere else: who is at fault and, for errors a driver sees, its code and SQLSTATE.
-An
-exception outside this tree is a bug: the control plane answers the question with a denial and logs
-    it.
+An exception outside this tree is a bug: the control plane answers the question with a denial and
+logs it.
 Messages are lower-case, without full stop, user input in backticks, and never hold SQL literals,
 secrets or row values.
 """
@@ -36,6 +35,21 @@ class ConfigError(SnowgateError):
         super().__init__("; ".join(parts))
         self.path, self.line, self.key = path, line, key
         self.problem, self.remedy = problem, remedy
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes in one configuration; each is a line of the message.
+
+    Attributes:
+        errors: All of them, in the order of the file. The attributes of `ConfigError` are the
+            first one's.
+    """
+
+    def __init__(self, errors: tuple[ConfigError, ...]) -> None:
+        first = errors[0]
+        super().__init__(first.path, first.line, first.key, first.problem, first.remedy)
+        self.errors = errors
+        self.args = ("\n".join(str(error) for error in errors),)
 
 
 class StartError(SnowgateError):

@@ -43,11 +43,14 @@ class ColumnMask:
             result.
         mask: What the reader sees.
         tags: Tags that reach the column, for the ledger.
+        keep_first, keep_last: Characters that `partial` leaves at each end; 0 for other masks.
     """
 
     name: str | None
     mask: MaskKind
     tags: tuple[str, ...] = ()
+    keep_first: int = 0
+    keep_last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,8 @@ class Verdict:
         rules: Names of the rules that decided it, sorted, masks included.
         reason: For the client; names no literal.
         remedy: What the client can do; empty when allowed.
-        plan: None when the result holds no governed rows (DDL, SHOW); `MaskPlan` otherwise. A plan
-            of None
-            on a statement that touches tagged data never occurs: `void_all` is set then.
+        plan: Set when the statement returns rows whose columns are predicted. None for what
+            returns none (DDL, the counts of DML, SHOW), and beside `void_all`.
         void_all: Every column of whatever comes back is voided (its columns could not be
             predicted).
         hide_errors: Upstream's error text may quote tagged values: only its code is passed on.

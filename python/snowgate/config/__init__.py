@@ -1,0 +1,34 @@
+"""Reads the configuration file: strict YAML in, frozen values out, every mistake with its line.
+
+    bytes ──► reader (tree with lines) ──► shape, rules (pydantic) ──► checks ──► Config
+
+Rule at the door: the file is data. Nothing in it runs, no reference is followed but to see that a
+file is there, and what is not understood is an error, never a default (F26).
+"""
+
+from snowgate.config.load import config_schema, load_config, load_policy, policy_schema
+from snowgate.config.values import (
+    Api,
+    Catalog,
+    Config,
+    Limits,
+    Listen,
+    PolicyFile,
+    Tls,
+    Upstream,
+)
+
+__all__ = [
+    "Api",
+    "Catalog",
+    "Config",
+    "Limits",
+    "Listen",
+    "PolicyFile",
+    "Tls",
+    "Upstream",
+    "config_schema",
+    "load_config",
+    "load_policy",
+    "policy_schema",
+]

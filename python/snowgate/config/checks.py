@@ -1,0 +1,186 @@
+"""Whether the sections of a file agree with one another.
+
+Each check notes what it finds, at its line, and goes on: a file is mended in one round.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
+
+from snowgate.config.reader import Document, Location
+from snowgate.config.rules import MatchShape, PolicyShape, RuleShape
+from snowgate.config.shape import ConfigShape, IssuerShape, ListenShape
+from snowgate.config.text import shown, suggest
+from snowgate.identity.settings import IssuerSettings, check
+
+# Without one of these a rule gives its groups to all branches and pull requests (F6).
+_CI_ANCHORS = {
+    "token.actions.githubusercontent.com": ("/environment", "/job_workflow_ref", "/ref"),
+    "gitlab.com": ("/environment", "/ci_config_ref_uri", "/ref_protected"),
+}
+
+
+def check_policy(document: Document, shape: PolicyShape) -> None:
+    """Names of rules and tags."""
+    first: dict[str, int] = {}
+    masked: set[str] = set()
+    for at, rule in enumerate(shape.rules):
+        if rule.name in first:
+            document.blame(
+                ("rules", at, "name"),
+                f"rule {first[rule.name] + 1} is called `{rule.name}` too",
+                "give each rule a name of its own",
+            )
+        first.setdefault(rule.name, at)
+        for where, match in _matches(at, rule):
+            for key in ("tag", "launders"):
+                for index, tag in enumerate(getattr(match, key) or ()):
+                    if tag not in shape.tags:
+                        document.blame(
+                            (*where, key, index),
+                            f"no columns have the tag `{tag}`",
+                            suggest(tag, shape.tags) or "add it to `tags:`",
+                        )
+        if rule.mask is not None:
+            masked.update(rule.match.tag or ())
+    for tag in shape.tags:
+        if tag not in masked:
+            document.warn(
+                ("tags", tag),
+                "no rule masks this tag, so its values are void for everybody",
+                f"add a rule that matches `tag: {tag}` with a `mask:`",
+            )
+
+
+def check_config(document: Document, shape: ConfigShape) -> None:
+    """Everything about a whole configuration that no section knows alone."""
+    check_policy(document, shape)
+    _check_issuers(document, shape.issuers)
+    _check_groups(document, shape)
+    _check_listeners(document, shape)
+    upstream = shape.upstream
+    if upstream.protocol == "http" and not _loopback(upstream.host or ""):
+        document.blame(
+            ("upstream", "protocol"),
+            "would send the session to Snowflake in clear",
+            "use `https`; `http` is for a host on loopback",
+        )
+
+
+def check_settings(document: Document, issuers: Iterable[IssuerSettings]) -> None:
+    """What the identity room itself finds wrong with the issuers."""
+    for at, key, problem in check(tuple(issuers)):
+        document.blame(("issuers", at, *key.split(".")), problem)
+
+
+def _matches(at: int, rule: RuleShape) -> Iterator[tuple[Location, MatchShape]]:
+    """All matches of a rule, with their locations."""
+
+    def inside(where: Location, match: MatchShape) -> Iterator[tuple[Location, MatchShape]]:
+        yield where, match
+        for index, other in enumerate(match.excluding or ()):
+            yield from inside((*where, "not", index), other)
+
+    yield from inside(("rules", at, "match"), rule.match)
+    for index, exception in enumerate(rule.exceptions):
+        yield from inside(("rules", at, "except", index), exception)
+
+
+def _check_issuers(document: Document, issuers: list[IssuerShape]) -> None:
+    for at, issuer in enumerate(issuers):
+        given = set(issuer.may_give)
+        for index, entry in enumerate(issuer.groups):
+            for number, group in enumerate(entry.give):
+                if group not in given:
+                    document.blame(
+                        ("issuers", at, "groups", index, "give", number),
+                        f"this issuer may not give group `{shown(group)}`",
+                        suggest(group, given, what="its `may_give` holds"),
+                    )
+            anchors = _CI_ANCHORS.get(urlsplit(issuer.oidc).hostname or "", ())
+            if anchors and not entry.when.keys() & set(anchors):
+                document.warn(
+                    ("issuers", at, "groups", index),
+                    "gives its groups to every branch and pull request",
+                    f"ask for one of {', '.join(f'`{one}`' for one in anchors)} too",
+                )
+
+
+def _check_groups(document: Document, shape: ConfigShape) -> None:
+    given = {group for issuer in shape.issuers for group in issuer.may_give}
+    people = {group for issuer in shape.issuers if issuer.people for group in issuer.may_give}
+    issuers = {issuer.oidc for issuer in shape.issuers}
+
+    def need(group: str, where: Location) -> None:
+        if group not in given:
+            document.blame(
+                where,
+                f"no issuer may give group `{shown(group)}`",
+                suggest(group, given, what="issuers may give"),
+            )
+
+    pairs: set[tuple[str, str]] = set()
+    for at, mapping in enumerate(shape.roles):
+        need(mapping.group, ("roles", at, "group"))
+        if (mapping.group, mapping.role) in pairs:
+            document.blame(("roles", at), "group and role stand here twice", "remove one of them")
+        pairs.add((mapping.group, mapping.role))
+    for at, rule in enumerate(shape.rules):
+        for where, match in _matches(at, rule):
+            for index, group in enumerate(match.group or ()):
+                need(group, (*where, "group", index))
+            for index, principal in enumerate(match.principal or ()):
+                if principal.issuer not in issuers:
+                    document.blame(
+                        (*where, "principal", index, "issuer"),
+                        "is none of `issuers:`",
+                        suggest(principal.issuer, issuers),
+                    )
+        for index, group in enumerate(rule.hold.approvers if rule.hold else ()):
+            if group not in people:
+                document.blame(
+                    ("rules", at, "hold", "approvers", index),
+                    f"no issuer for people may give group `{shown(group)}`: nobody could approve",
+                    suggest(group, people, what="issuers for people may give")
+                    or "add an issuer with `people: true`",
+                )
+
+
+def _check_listeners(document: Document, shape: ConfigShape) -> None:
+    _check_listener(document, "listen", shape.listen)
+    if shape.api is not None:
+        _check_listener(document, "api", shape.api)
+        same = (shape.api.address, shape.api.port) == (shape.listen.address, shape.listen.port)
+        if same and shape.api.port:
+            document.blame(("api", "port"), "is the port of `listen` too", "choose another")
+    holding = next((at for at, rule in enumerate(shape.rules) if rule.hold), None)
+    if shape.api is None and holding is not None:
+        document.blame(
+            ("api",),
+            f"is missing, and rule `{shape.rules[holding].name}` holds statements for approval",
+            "add `api:` with `address`, `port` and `tls`",
+        )
+
+
+def _check_listener(document: Document, key: str, listener: ListenShape) -> None:
+    if listener.tls is None and not _loopback(listener.address):
+        document.blame(
+            (key, "tls"),
+            "is missing, and tokens would cross the network in clear",
+            "add `tls: {certificate: …, private_key: …}`, or listen on loopback",
+        )
+    if listener.hosts is None and ipaddress.ip_address(listener.address).is_unspecified:
+        document.blame(
+            (key, "hosts"),
+            f"is missing: `{listener.address}` does not say by which names clients connect",
+            "add `hosts: [gateway.example.com]`",
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,218 @@
+"""Loads a file into a frozen configuration, or says everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from snowgate.config.checks import check_config, check_policy, check_settings
+from snowgate.config.reader import MAX_BYTES, Document, Location, read_document
+from snowgate.config.rules import PolicyShape
+from snowgate.config.shape import ApiShape, ConfigShape, IssuerShape, ListenShape, UpstreamShape
+from snowgate.config.translate import validate
+from snowgate.config.values import (
+    Api,
+    Catalog,
+    Config,
+    Limits,
+    Listen,
+    PolicyFile,
+    Tls,
+    Upstream,
+)
+from snowgate.errors import ConfigError, ConfigErrors
+from snowgate.identity.settings import Claim, ClaimRule, IssuerSettings, RoleMapping
+
+_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def load_config(path: str | Path, *, files: bool = True) -> Config:
+    """Load a whole configuration.
+
+    Args:
+        path: The file. Relative paths in it start at its folder.
+        files: Whether the files it names must be readable now. False judges the text alone, as
+            where the secrets are not at hand.
+
+    Raises:
+        ConfigError: It is wrong; `ConfigErrors` where in more than one place.
+    """
+    document = _read(path)
+    shape = validate(document, ConfigShape)
+    if shape is None:
+        raise _failure(document)
+    check_config(document, shape)
+    config = _Builder(document, files).build(shape)
+    check_settings(document, config.issuers)
+    if document.mistakes:
+        raise _failure(document)
+    return config
+
+
+def load_policy(path: str | Path) -> PolicyFile:
+    """Load a file that holds `tags:` and `rules:` only. Groups are taken as written.
+
+    Raises:
+        ConfigError: It is wrong; `ConfigErrors` where in more than one place.
+    """
+    document = _read(path)
+    shape = validate(document, PolicyShape)
+    if shape is not None:
+        check_policy(document, shape)
+    if shape is None or document.mistakes:
+        raise _failure(document)
+    return PolicyFile(Path(path).absolute(), shape.compiled(), tuple(document.warnings))
+
+
+def config_schema() -> dict[str, object]:
+    """The JSON Schema of a configuration file, for editors. The loader checks more than it says."""
+    return {"$schema": _SCHEMA_DIALECT} | ConfigShape.model_json_schema()
+
+
+def policy_schema() -> dict[str, object]:
+    """The JSON Schema of a policy file."""
+    return {"$schema": _SCHEMA_DIALECT} | PolicyShape.model_json_schema()
+
+
+def _read(path: str | Path) -> Document:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(
+            str(path), 0, "", f"cannot be read: {reason}", "check the path and its permissions"
+        ) from None
+    return read_document(str(path), data)
+
+
+def _failure(document: Document) -> ConfigError:
+    errors = sorted(document.mistakes, key=lambda error: (error.line, error.key))
+    return errors[0] if len(errors) == 1 else ConfigErrors(tuple(errors))
+
+
+class _Builder:
+    """Resolves paths and turns shapes into values."""
+
+    def __init__(self, document: Document, files: bool) -> None:
+        self._document = document
+        self._files = files
+        self._path = Path(document.path).absolute()
+
+    def build(self, shape: ConfigShape) -> Config:
+        api = shape.api
+        limits = shape.limits
+        return Config(
+            path=self._path,
+            data_dir=self._resolved(shape.data_dir),
+            name=shape.name,
+            account=shape.account,
+            listen=self._listen("listen", shape.listen),
+            api=self._api(api) if api else None,
+            upstream=self._upstream(shape.upstream),
+            issuers=tuple(self._issuer(at, issuer) for at, issuer in enumerate(shape.issuers)),
+            roles=tuple(RoleMapping(one.group, one.role, one.warehouse) for one in shape.roles),
+            policy=shape.compiled(),
+            limits=Limits(
+                header_bytes=limits.header_size,
+                body_bytes=limits.body_size,
+                statement_bytes=limits.statement_size,
+                connections=limits.connections,
+                header_timeout_s=limits.header_timeout,
+                idle_timeout_s=limits.idle_timeout,
+                poll_hold_s=limits.poll_hold,
+                login_limit_s=limits.login_limit,
+                judge_limit_s=limits.judge_limit,
+                ticket_age_s=limits.ticket_age,
+                ticket_uses=limits.ticket_uses,
+                cache_entries=limits.cache_entries,
+                sessions=limits.sessions,
+                session_token_s=limits.session_token,
+                pending_holds=limits.pending_holds,
+                new_holds_per_minute=limits.new_holds_per_minute,
+            ),
+            warnings=tuple(self._document.warnings),
+        )
+
+    def _listen(self, key: str, shape: ListenShape) -> Listen:
+        tls: Tls | None = None
+        if shape.tls is not None:
+            tls = Tls(
+                self._file(shape.tls.certificate, (key, "tls", "certificate")),
+                self._file(shape.tls.private_key, (key, "tls", "private_key")),
+            )
+        hosts = shape.hosts
+        if hosts is None:
+            local = shape.address in {"127.0.0.1", "::1"}
+            hosts = ["localhost", shape.address] if local else [shape.address]
+        return Listen(shape.address, shape.port, tls, tuple(dict.fromkeys(hosts)))
+
+    def _api(self, shape: ApiShape) -> Api:
+        return Api(self._listen("api", shape), self._optional(shape.ca_file, ("api", "ca_file")))
+
+    def _upstream(self, shape: UpstreamShape) -> Upstream:
+        key_pair, catalog = shape.credential.key_pair, shape.catalog
+        return Upstream(
+            account=shape.account,
+            host=shape.host or f"{shape.account.lower()}.snowflakecomputing.com",
+            port=shape.port,
+            protocol=shape.protocol,
+            ca_file=self._optional(shape.ca_file, ("upstream", "ca_file")),
+            user=key_pair.user,
+            private_key_file=self._file(
+                key_pair.private_key, ("upstream", "credential", "key_pair", "private_key")
+            ),
+            catalog=Catalog(
+                catalog.role, catalog.warehouse, tuple(catalog.databases), catalog.max_age
+            ),
+            login_timeout_s=shape.login_timeout,
+            reply_bytes=shape.reply_size,
+        )
+
+    def _issuer(self, at: int, shape: IssuerShape) -> IssuerSettings:
+        ca_file = self._optional(shape.ca_file, ("issuers", at, "ca_file"))
+        return IssuerSettings(
+            issuer=shape.oidc,
+            audience=shape.audience,
+            may_give=tuple(shape.may_give),
+            identity=shape.identity,
+            name=shape.name or "",
+            people=shape.people,
+            person=shape.person,
+            triggered_by=tuple(shape.triggered_by),
+            groups_from=shape.groups_from or "",
+            groups=tuple(
+                ClaimRule(
+                    tuple(Claim(pointer, value) for pointer, value in entry.when.items()),
+                    tuple(entry.give),
+                )
+                for entry in shape.groups
+            ),
+            require=tuple(Claim(pointer, value) for pointer, value in shape.require.items()),
+            refuse=tuple(Claim(pointer, value) for pointer, value in shape.refuse.items()),
+            algorithms=tuple(shape.algorithms),
+            types=tuple(shape.types),
+            other_audiences=tuple(shape.other_audiences),
+            ca_file=str(ca_file) if ca_file else None,
+            max_age_s=shape.session.max_age,
+            ends_with_token=shape.session.ends_with_token,
+            leeway_s=shape.leeway,
+            max_lifetime_s=shape.max_lifetime,
+            refresh_s=shape.refresh,
+            stale_s=shape.stale,
+        )
+
+    def _resolved(self, path: str) -> Path:
+        return Path(os.path.normpath(self._path.parent / path))
+
+    def _optional(self, path: str | None, location: Location) -> Path | None:
+        return None if path is None else self._file(path, location)
+
+    def _file(self, path: str, location: Location) -> Path:
+        """A file that must be there, if files are looked at."""
+        found = self._resolved(path)
+        if self._files and not (found.is_file() and os.access(found, os.R_OK)):
+            self._document.blame(
+                location, "names a file that is not there or not readable", "check path and owner"
+            )
+        return found

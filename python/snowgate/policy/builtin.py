@@ -1,0 +1,175 @@
+"""Denials that no rule can lift, and those that stand where no rule speaks.
+
+Each is named, as rules are, so that a message, a ledger entry and a search mean the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from snowgate.model.statement import ObjectName, Statement, StatementClass
+from snowgate.policy.masks import UNMASKED_TAG, TagView
+from snowgate.policy.matching import ANYWHERE, Access
+
+C = StatementClass
+
+CREDENTIAL = "credential"
+UNKNOWN_STATEMENT = "unknown-statement"
+UNKNOWN_OBJECT = "unknown-object"
+LAUNDERING = "laundering"
+CODE_BODY = "code-body"
+HOLD_CONFLICT = "hold-conflict"
+NOT_HELD = "not-held"
+NO_RULE = "no-rule"
+ACCOUNT_METADATA = "account-metadata"
+
+# Rules of a policy take none of these names, nor those that other rooms give their own denials.
+RESERVED = frozenset(
+    {
+        CREDENTIAL,
+        UNKNOWN_STATEMENT,
+        UNKNOWN_OBJECT,
+        LAUNDERING,
+        CODE_BODY,
+        HOLD_CONFLICT,
+        NOT_HELD,
+        NO_RULE,
+        ACCOUNT_METADATA,
+        UNMASKED_TAG,
+        "control-plane",
+        "unknown-endpoint",
+        "unparsed",
+        "one-statement",
+    }
+)
+
+# What reads the rows of its sources; DDL and SHOW only name them.
+_READS_ROWS = frozenset(
+    {C.SELECT, C.EXPLAIN, C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.UNLOAD, C.LOAD, C.CODE}
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Denial:
+    """One reason not to run a statement: the rule's name, why, and what to do."""
+
+    rule: str
+    reason: str
+    remedy: str
+
+
+def denials(
+    statement: Statement, views: Mapping[str, TagView], may_launder: frozenset[str]
+) -> list[Denial]:
+    """What is denied whatever the rules say.
+
+    Args:
+        statement: Analysed, without refusal.
+        views: How the reader sees every tag that occurs in the statement.
+        may_launder: Tags that a rule lets this statement copy to untagged places.
+    """
+    found: list[Denial] = []
+    if statement.kind is C.CREDENTIAL:
+        found.append(
+            Denial(
+                CREDENTIAL,
+                "users, keys, tokens, secrets, security policies and role grants to users are not"
+                " changed through the gateway, and nobody can approve it",
+                "let an administrator make the change in a session of their own",
+            )
+        )
+    if statement.kind is C.UNKNOWN:
+        found.append(
+            Denial(
+                UNKNOWN_STATEMENT,
+                f"`{statement.verb or 'this'}` is no statement the gateway knows",
+                "write the statement in a form that the documentation lists",
+            )
+        )
+    hidden = frozenset(tag for tag, view in views.items() if not view.clear)
+    if statement.kind in _READS_ROWS and statement.unknown_sources:
+        found.append(_unknown_object(statement.unknown_sources))
+    found += [
+        Denial(violation.knob, violation.reason, violation.remedy)
+        for violation in statement.violations
+        # A violation that names no tag could concern any.
+        if not violation.tags or not violation.tags.isdisjoint(hidden)
+    ]
+    laundered = sorted(statement.launders - may_launder)
+    if laundered:
+        found.append(
+            Denial(
+                LAUNDERING,
+                f"values with {_tags(laundered)} would go where they are not tagged",
+                "tag the column they go to, leave them out, or ask for a rule that matches"
+                f" `launders: [{', '.join(laundered)}]`",
+            )
+        )
+    masked = sorted(statement.tags & hidden)
+    if statement.kind is C.CODE and masked:
+        found.append(
+            Denial(
+                CODE_BODY,
+                f"the code reads columns with {_tags(masked)}, and its results pass no mask",
+                "leave those columns out of the code",
+            )
+        )
+    return found
+
+
+def no_rule(access: Access) -> Denial:
+    """The denial of an access on which no rule speaks."""
+    kind = access.kind.value
+    place = "" if access.place in (None, ANYWHERE) else f" on `{_shown(access.place)}`"
+    if access.kind is C.ACCOUNT_METADATA:
+        return Denial(
+            ACCOUNT_METADATA,
+            "the account's users, grants, secrets and history show what everybody does"
+            f"{place}, and no rule names them",
+            "ask the policy's owner for a rule that allows class `account-metadata`",
+        )
+    return Denial(
+        NO_RULE,
+        f"no rule allows class `{kind}`{place}",
+        f"ask the policy's owner for a rule that allows class `{kind}`{place}",
+    )
+
+
+def not_held(access: Access, rule: str) -> Denial:
+    """The denial of an access that a rule would hold, of a class that nobody can approve (F18)."""
+    return Denial(
+        NOT_HELD,
+        f"rule `{rule}` holds it, but class `{access.kind.value}` cannot be approved",
+        "let an administrator run it in a session of their own",
+    )
+
+
+def hold_conflict(rules: list[str]) -> Denial:
+    """The denial of a statement whose holds leave no group that may decide."""
+    names = ", ".join(f"`{name}`" for name in rules)
+    return Denial(
+        HOLD_CONFLICT,
+        f"rules {names} hold it, and no group may decide for all of them",
+        "ask the policy's owner for an exception on one of them, or a common approver group",
+    )
+
+
+def _unknown_object(sources: tuple[ObjectName, ...]) -> Denial:
+    names = ", ".join(f"`{_shown(name)}`" for name in sorted(sources)[:5])
+    return Denial(
+        UNKNOWN_OBJECT,
+        f"the catalog does not know {names}, so its columns may be tagged",
+        "check the name and the role's privileges; a database is known once the configuration lists"
+        " it under `upstream.catalog.databases`",
+    )
+
+
+def _shown(place: ObjectName | None) -> str:
+    if place is None:
+        return ""
+    return ".".join(part for part in (place.database, place.schema, place.name) if part)
+
+
+def _tags(names: list[str]) -> str:
+    return ("tag " if len(names) == 1 else "tags ") + ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,202 @@
+"""Decides one statement: may it run, and what may be seen of its result.
+
+    Statement, Subject ──► judge ──► Verdict(decision × mask plan)
+                             ▲
+                          Policy
+
+Four rules make the answer safe to rely on:
+
+1. Deny by default: an access on which no rule speaks is denied.
+2. The strictest match wins, whatever the order of the rules: deny over hold over allow.
+3. What is built in comes before any rule: a refusal of the analysis, credentials, objects nobody
+   knows, predicates that reveal tagged values, tagged values copied to where they are not tagged.
+4. The mask plan is computed apart from the decision, so that no approval removes a mask (F12).
+
+Pure: no clock, no socket, no state. The audit can replay any verdict from its inputs.
+
+Source: XACML 3.0 appendix C.2 (deny-overrides), with approval between permit and deny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snowgate.model.statement import Statement, StatementClass
+from snowgate.model.verdict import Decision, Hold, MaskPlan, Verdict
+from snowgate.policy.builtin import Denial, denials, hold_conflict, no_rule, not_held
+from snowgate.policy.masks import TagView, plan_masks, view_tag
+from snowgate.policy.matching import Access, Subject, accesses, applies
+from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
+
+# They return whatever somebody's code returns.
+_OPAQUE = frozenset({StatementClass.CALL, StatementClass.DYNAMIC})
+# A client's message gives that many reasons; the verdict names all rules.
+_MAX_REASONS = 3
+
+
+def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
+    """Judge one analysed statement for one reader.
+
+    Cost: one pass over the rules for each object the statement touches.
+
+    Args:
+        policy: The policy in force.
+        statement: What it is and touches.
+        subject: Who asks.
+
+    Returns:
+        The verdict. Allow and deny may be cached for the same statement, subject and policy; a hold
+        is a question to people and is asked anew.
+    """
+    if statement.refusal is not None:
+        refusal = statement.refusal
+        return _deny(policy, [Denial(refusal.rule, refusal.reason, refusal.remedy)])
+    views = {tag: view_tag(policy, tag, subject) for tag in _touched(statement)}
+    said = _ask_rules(policy, statement, subject)
+    refused = [*denials(statement, views, said.may_launder), *said.denials]
+    if not refused:
+        refused = [no_rule(access) for access in said.silent]
+    if refused:
+        return _deny(policy, refused)
+    hold = _terms(said.holds) if said.holds else None
+    if isinstance(hold, Denial):
+        return _deny(policy, [hold])
+    return _run(policy, statement, views, said, hold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the rules say of a statement, access by access.
+
+    Attributes:
+        denials: Of deny rules.
+        holds: Hold rules that apply, by name.
+        allows: Names of allow rules that apply.
+        silent: Accesses on which no rule speaks.
+        may_launder: Tags that applying rules let go where they are not tagged.
+    """
+
+    denials: tuple[Denial, ...]
+    holds: dict[str, HoldFor]
+    allows: frozenset[str]
+    silent: tuple[Access, ...]
+    may_launder: frozenset[str]
+
+
+def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
+    refused: list[Denial] = []
+    holds: dict[str, HoldFor] = {}
+    allows: set[str] = set()
+    silent: list[Access] = []
+    launderable: list[set[str]] = []
+    for access in accesses(statement):
+        speaking = [
+            rule
+            for rule in policy.rules
+            if not isinstance(rule.action, Mask) and applies(rule, access, statement, subject)
+        ]
+        if not speaking:
+            silent.append(access)
+        here: set[str] = set()
+        for rule in speaking:
+            match rule.action:
+                case Deny(reason, remedy):
+                    refused.append(Denial(rule.name, reason, remedy))
+                case HoldFor() if access.kind in NEVER_HELD:
+                    refused.append(not_held(access, rule.name))
+                case HoldFor() as terms:
+                    holds[rule.name] = terms
+                    here |= rule.match.launders
+                case Allow():
+                    allows.add(rule.name)
+                    here |= rule.match.launders
+        if access.kind is statement.kind:
+            launderable.append(here)
+    # A rule that lets values into one table says nothing of the others written to.
+    may_launder = frozenset(set.intersection(*launderable))
+    return _Said(tuple(refused), holds, frozenset(allows), tuple(silent), may_launder)
+
+
+def _terms(holds: dict[str, HoldFor]) -> Hold | Denial:
+    """Terms that satisfy every rule at once, so that none of them is softened by another."""
+    approvers = frozenset.intersection(*(terms.approvers for terms in holds.values()))
+    if not approvers:
+        return hold_conflict(sorted(holds))
+    return Hold(
+        rule=min(holds, key=lambda name: (holds[name].expires_s, name)),
+        approvers=tuple(sorted(approvers)),
+        quorum=max(terms.quorum for terms in holds.values()),
+        expires_s=min(terms.expires_s for terms in holds.values()),
+    )
+
+
+def _run(
+    policy: Policy,
+    statement: Statement,
+    views: dict[str, TagView],
+    said: _Said,
+    hold: Hold | None,
+) -> Verdict:
+    """The verdict on a statement that may run, now or once approved."""
+    hidden = {tag for tag, view in views.items() if not view.clear}
+    opaque = statement.kind in _OPAQUE
+    unsure = opaque or bool(statement.unknown_sources)
+    plan: MaskPlan | None = None
+    rules: set[str] = set()
+    void_all = opaque
+    if statement.query or statement.kind is StatementClass.SELECT:
+        if statement.columns is None:
+            void_all = unsure or bool(hidden)
+        else:
+            masks = plan_masks(statement.columns, views)
+            plan, rules = masks.plan, set(masks.rules)
+    if void_all:
+        rules.update(*(views[tag].rules for tag in hidden))
+    decided = set(said.holds) if hold else said.allows
+    return Verdict(
+        decision=Decision.HOLD if hold else Decision.ALLOW,
+        rules=tuple(sorted(rules | decided)),
+        reason=_asks(hold) if hold else "",
+        remedy="wait while approvers decide; cancelling withdraws the request" if hold else "",
+        plan=plan,
+        void_all=void_all,
+        hide_errors=unsure or bool(hidden) or statement.kind is StatementClass.CODE,
+        hold=hold,
+        policy_digest=policy.digest,
+        cacheable=hold is None,
+    )
+
+
+def _asks(hold: Hold) -> str:
+    groups = " or ".join(f"`{group}`" for group in hold.approvers)
+    people = "1 person" if hold.quorum == 1 else f"{hold.quorum} people"
+    return f"needs the approval of {people} of {groups} within {_spelt(hold.expires_s)}"
+
+
+def _spelt(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def _deny(policy: Policy, refused: Sequence[Denial]) -> Verdict:
+    ordered = sorted(set(refused))
+    told = ordered[:_MAX_REASONS]
+    return Verdict(
+        decision=Decision.DENY,
+        rules=tuple(sorted({denial.rule for denial in ordered})),
+        reason="; ".join(dict.fromkeys(denial.reason for denial in told)),
+        remedy="; ".join(dict.fromkeys(denial.remedy for denial in told)),
+        policy_digest=policy.digest,
+        cacheable=True,
+    )
+
+
+def _touched(statement: Statement) -> frozenset[str]:
+    """Every tag that the answer can depend on."""
+    columns = statement.columns or ()
+    return statement.tags.union(*(column.tags for column in columns)) | statement.launders.union(
+        *(violation.tags for violation in statement.violations)
+    )

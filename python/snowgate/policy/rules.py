@@ -1,0 +1,187 @@
+"""What a policy is once it is compiled: rules over classes, places, tags and readers.
+
+Values only. `snowgate.config` builds them from the file and has checked them; the digest is taken
+over this form, so layout, comments and the order of rules do not change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+
+from snowgate.model.statement import ObjectName, StatementClass
+from snowgate.model.verdict import MaskKind
+from snowgate.policy.pattern import Glob, NamePattern
+
+C = StatementClass
+
+# The words of `class:`. A word that is a class too covers what nobody would grant or refuse apart
+# from it: whoever may run a query may see its plan, and a session that may be set up may open a
+# transaction.
+CLASS_WORDS: dict[str, frozenset[StatementClass]] = {
+    kind.value: frozenset({kind}) for kind in C
+} | {
+    "select": frozenset({C.SELECT, C.EXPLAIN}),
+    "session": frozenset({C.SESSION, C.USE, C.TRANSACTION}),
+    "dml": frozenset({C.INSERT, C.UPDATE, C.DELETE, C.MERGE}),
+    "ddl": frozenset({C.CREATE, C.ALTER, C.DROP, C.TRUNCATE, C.COMMENT}),
+}
+
+# No rule allows these: their effect outlives every session (F18), or is not known.
+NEVER_ALLOWED = frozenset({C.CREDENTIAL, C.UNKNOWN})
+# Account metadata is everybody's SQL and logins: a rule may allow it by name (F17), nobody is asked
+# to wave it through.
+NEVER_HELD = NEVER_ALLOWED | {C.ACCOUNT_METADATA}
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Readers. An empty set asks nothing; of a set, one is enough; all that ask must agree.
+
+    Attributes:
+        groups: Groups, exactly.
+        roles: Upstream roles, as stored.
+        principals: (issuer, subject) pairs: a display name is never a key (F6).
+        clients: What the client says it is, upper-case. It can say anything: only tighten by it.
+    """
+
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    principals: frozenset[tuple[str, str]] = frozenset()
+    clients: frozenset[Glob] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a rule is about. Sets are read as in `Who`.
+
+    Attributes:
+        who: Readers.
+        classes: Statement classes.
+        kinds: Object kinds, upper-case, such as `SCHEMA`.
+        databases, schemas, objects: Places, of one, two and three parts.
+        tags: Tags the statement touches.
+        launders: Tags whose values it would copy to where they are not tagged.
+        unbounded: DML without WHERE; None asks nothing.
+        excluding: None of these may match.
+    """
+
+    who: Who = Who()
+    classes: frozenset[StatementClass] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    databases: frozenset[NamePattern] = frozenset()
+    schemas: frozenset[NamePattern] = frozenset()
+    objects: frozenset[NamePattern] = frozenset()
+    tags: frozenset[str] = frozenset()
+    launders: frozenset[str] = frozenset()
+    unbounded: bool | None = None
+    excluding: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The statement may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The statement may not run."""
+
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFor:
+    """The statement waits for people."""
+
+    approvers: frozenset[str]
+    quorum: int
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Raw columns with a tag are shown like this; the two numbers are of `partial` only."""
+
+    kind: MaskKind
+    keep_first: int = 0
+    keep_last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: what it is about, what follows, and where it does not apply."""
+
+    name: str
+    match: Match
+    action: Allow | Deny | HoldFor | Mask
+    exceptions: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TagPattern:
+    """A tag and one four-part pattern of columns that carry it."""
+
+    tag: str
+    columns: NamePattern
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A compiled policy.
+
+    Attributes:
+        tags: Sorted.
+        rules: Sorted by name; names are unique.
+        digest: SHA-256, hex, of the canonical compiled form.
+    """
+
+    tags: tuple[TagPattern, ...]
+    rules: tuple[Rule, ...]
+    digest: str
+
+    def column_tags(self, table: ObjectName, columns: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The tags of each column of one table or view, by the patterns of `tags:`.
+
+        Args:
+            table: The object.
+            columns: Column names as stored.
+        """
+        place = (table.database, table.schema, table.name)
+        near = [one for one in self.tags if one.columns.matches(place)]
+        return {
+            column: frozenset(one.tag for one in near if one.columns.parts[3].matches(column))
+            for column in columns
+        }
+
+
+def compile_policy(tags: Iterable[TagPattern], rules: Iterable[Rule]) -> Policy:
+    """Bring tags and rules, in any order, into one form and name it by its digest."""
+    ordered_tags = tuple(sorted(set(tags)))
+    ordered = tuple(sorted(rules, key=lambda rule: rule.name))
+    form = json.dumps(
+        {"form": 1, "tags": _plain(ordered_tags), "rules": _plain(ordered)},
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return Policy(ordered_tags, ordered, hashlib.sha256(form.encode()).hexdigest())
+
+
+def _plain(value: object) -> object:
+    """A compiled value as JSON, the same for equal values."""
+    if isinstance(value, NamePattern):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, frozenset):
+        return sorted((_plain(one) for one in value), key=json.dumps)
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if is_dataclass(value):
+        inner = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {type(value).__name__: inner}
+    return value
