@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["Bridge", "Gate", "GateError"]
+__all__ = [
+    "Bridge",
+    "Classified",
+    "Gate",
+    "GateError",
+    "SqlError",
+    "StatementHead",
+    "classify",
+    "lex",
+    "string_value",
+]
 
 @final
 class Bridge:
@@ -87,3 +97,94 @@ class Gate:
 
     def status(self) -> str:
         """Counters and states as JSON."""
+
+class SqlError(ValueError):
+    """A text that has no reading, or more than one. `args` are reason and remedy."""
+
+@final
+class StatementHead:
+    """What the first words of a statement say (`rust/sql`). Never made in Python.
+
+    Attributes:
+        kind: Its class, a word of `StatementClass`.
+        verb: Its first word, upper-case.
+        object_kind: The kind of object it names, upper-case; empty if none.
+        target: Parts of the object's name as stored; an empty part for `db..name`.
+        text: The statement without its `;`.
+        rest: What follows the object's name; all of `text` without one.
+        replace: `OR REPLACE`.
+        temporary: The object ends with the session.
+        stage, variable, bind: It has tokens of that kind.
+        read_only: Running it twice changes nothing.
+        barrier: It may change what later statements of the session mean.
+        inner: The statement inside EXPLAIN or a constant EXECUTE IMMEDIATE.
+        calls: Names before brackets as (name, qualified): function calls, as far as a lexer can
+            tell.
+        refusal: Rule, reason and remedy when it can never be forwarded.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
+    @property
+    def object_kind(self) -> str: ...
+    @property
+    def target(self) -> list[str]: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def rest(self) -> str: ...
+    @property
+    def replace(self) -> bool: ...
+    @property
+    def temporary(self) -> bool: ...
+    @property
+    def stage(self) -> bool: ...
+    @property
+    def variable(self) -> bool: ...
+    @property
+    def bind(self) -> bool: ...
+    @property
+    def read_only(self) -> bool: ...
+    @property
+    def barrier(self) -> bool: ...
+    @property
+    def inner(self) -> str | None: ...
+    @property
+    def calls(self) -> list[tuple[str, bool]]: ...
+    @property
+    def refusal(self) -> tuple[str, str, str] | None: ...
+
+@final
+class Classified:
+    """The statements of a text. Never made in Python.
+
+    Attributes:
+        statements: One head per statement, in order; empty ones are left out.
+        refusal: The first refusal, also that of a text with no statement or with several.
+    """
+
+    @property
+    def statements(self) -> list[StatementHead]: ...
+    @property
+    def refusal(self) -> tuple[str, str, str] | None: ...
+
+def classify(text: str) -> Classified:
+    """Classify every statement of a text.
+
+    Raises:
+        SqlError: The text exceeds a bound, or lexers could disagree about it.
+    """
+
+def lex(text: str) -> list[tuple[str, str]]:
+    """Split a text into (kind, text) tokens; joined, their texts are `text`.
+
+    Kinds are space, comment, word, quoted, text, dollar, number, variable, bind, stage, symbol.
+
+    Raises:
+        SqlError: As `classify`.
+    """
+
+def string_value(text: str) -> str | None:
+    """The value of a string constant, `'…'` or `$$…$$`; None for anything else."""

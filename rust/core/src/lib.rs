@@ -6,6 +6,7 @@
 
 mod bridge;
 mod gate;
+mod sql;
 
 /// The extension module `snowgate._core`.
 #[pyo3::pymodule(gil_used = false)]
@@ -14,4 +15,6 @@ mod _core {
     use crate::bridge::Bridge;
     #[pymodule_export]
     use crate::gate::{Gate, GateError};
+    #[pymodule_export]
+    use crate::sql::{Classified, SqlError, StatementHead, classify, lex, string_value};
 }
