@@ -76,6 +76,16 @@ impl ChunkReply {
 }
 
 impl Body {
+    /// Enough to tell gzip from the rest.
+    async fn start(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let Some(first) = self.read().await? else { return Ok(None) };
+        if first.len() >= GZIP_MAGIC.len() {
+            return Ok(Some(first));
+        }
+        let second = self.read().await?.unwrap_or_default();
+        Ok(Some([first, second].concat().into()))
+    }
+
     /// The next piece with at least one byte.
     async fn read(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         loop {
@@ -144,7 +154,7 @@ impl Session {
                 target,
                 sender,
             };
-            body.first = body.read().await?;
+            body.first = body.start().await?;
             let zipped = body.first.as_ref().is_some_and(|first| first.starts_with(&GZIP_MAGIC));
             let encoding = if zipped { Encoding::Gzip } else { Encoding::Identity };
             Ok(ChunkReply { status: 200, encoding, length_bytes, body: Some(body) })

@@ -19,6 +19,10 @@ use crate::{SealKey, Upstream, UpstreamError, client::Shared, pool::Pool};
 
 /// Code of a session that is gone, as drivers know it.
 const SESSION_GONE: &str = "390111";
+/// Code of a session token that can be renewed.
+const TOKEN_EXPIRED: &str = "390112";
+/// Codes that speak of tokens and sessions; others are troubles of the moment.
+const SESSION_CODES: &str = "390";
 /// Least time between two polls. Snowflake holds a poll itself; this is for one that does not.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 
@@ -233,6 +237,8 @@ impl Inner {
     }
 
     fn end(&self, code: &str) -> UpstreamError {
+        // A driver that were told "expired" here would renew for ever.
+        let code = if code == TOKEN_EXPIRED { SESSION_GONE } else { code };
         let code = self.lost.get_or_init(|| code.to_owned()).clone();
         UpstreamError::SessionLost { code }
     }
@@ -317,7 +323,12 @@ impl Inner {
                 *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = fresh;
                 Ok(())
             }
-            TokenAnswer::Refused(failure) => Err(self.end(&failure.code)),
+            TokenAnswer::Refused(failure) if failure.code.starts_with(SESSION_CODES) => {
+                Err(self.end(&failure.code))
+            }
+            TokenAnswer::Refused(failure) => {
+                Err(UpstreamError::Unreachable { reason: format!("refused ({})", failure.code) })
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! All have HTTP status 200: drivers retry or hide a failure that comes as an HTTP status.
 
+use std::fmt;
+
 use crate::{
     WireError,
     json::{Object, ObjectWriter},
@@ -21,7 +23,7 @@ pub enum SessionFault {
 }
 
 /// A failed request, as the envelope says it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Failure {
     /// Digits; drivers parse it as a number.
     pub code: String,
@@ -66,8 +68,9 @@ impl Failure {
             message: message.unwrap_or_default(),
             query_id: data.text("queryId")?.filter(|id| is_uuid(id)),
             kind: data.text("type")?.filter(|kind| is_kind(kind)),
-            line: data.take("line")?.unwrap_or(-1),
-            pos: data.take("pos")?.unwrap_or(-1),
+            // A failure stays a failure, also when its place cannot be read.
+            line: data.take("line").ok().flatten().unwrap_or(-1),
+            pos: data.take("pos").ok().flatten().unwrap_or(-1),
         })
     }
 
@@ -109,6 +112,17 @@ impl Failure {
             .put("success", &false)
             .put("headers", &())
             .finish()
+    }
+}
+
+impl fmt::Debug for Failure {
+    /// Without the message, which may quote data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("code", &self.code)
+            .field("sqlstate", &self.sqlstate)
+            .field("query_id", &self.query_id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// Parameters a client may set. None of them changes which object a name means, which rows a
 /// statement gives, or how many statements it is.
-const ALLOWED: [&str; 47] = [
+const ALLOWED: [&str; 44] = [
     "AUTOCOMMIT",
     "BINARY_INPUT_FORMAT",
     "BINARY_OUTPUT_FORMAT",
@@ -43,7 +43,6 @@ const ALLOWED: [&str; 47] = [
     "JSON_INDENT",
     "LOCK_TIMEOUT",
     "ODBC_TREAT_DECIMAL_AS_INT",
-    "ROWS_PER_RESULTSET",
     "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS",
     "STATEMENT_TIMEOUT_IN_SECONDS",
     "STRICT_JSON_OUTPUT",
@@ -52,7 +51,6 @@ const ALLOWED: [&str; 47] = [
     "TIMESTAMP_LTZ_OUTPUT_FORMAT",
     "TIMESTAMP_NTZ_OUTPUT_FORMAT",
     "TIMESTAMP_OUTPUT_FORMAT",
-    "TIMESTAMP_TYPE_MAPPING",
     "TIMESTAMP_TZ_OUTPUT_FORMAT",
     "TIMEZONE",
     "TIME_INPUT_FORMAT",
@@ -60,7 +58,6 @@ const ALLOWED: [&str; 47] = [
     "TRANSACTION_ABORT_ON_ERROR",
     "TRANSACTION_DEFAULT_ISOLATION_LEVEL",
     "TWO_DIGIT_CENTURY_START",
-    "UNSUPPORTED_DDL_ACTION",
     "USE_CACHED_RESULT",
     "WEEK_OF_YEAR_POLICY",
     "WEEK_START",

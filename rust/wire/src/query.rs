@@ -1,5 +1,7 @@
 //! The statement a driver sends.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -12,7 +14,7 @@ use crate::{
 const MAX_BINDS: usize = 65_535;
 
 /// One bind: a value, or an array of values in a bulk insert.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Binding {
     /// Position from 1.
     #[serde(skip)]
@@ -34,7 +36,7 @@ pub struct Binding {
 ///
 /// `isInternal` (never to be trusted), `describedJobId` and `dataframeAst` (a second way to say
 /// what to run) are dropped, with everything unknown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct QueryRequest {
     /// The text, exactly as sent.
@@ -169,6 +171,19 @@ impl QueryRequest {
     }
 }
 
+impl fmt::Debug for QueryRequest {
+    /// Without text and values: neither belongs into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryRequest")
+            .field("sql_bytes", &self.sql.len())
+            .field("binds", &self.bind_types())
+            .field("async_exec", &self.async_exec)
+            .field("describe_only", &self.describe_only)
+            .field("dropped", &self.parameters.dropped)
+            .finish_non_exhaustive()
+    }
+}
+
 fn bindings(object: Object<'_>) -> Result<Vec<Binding>, WireError> {
     const KEY: &str = "bindings";
     let wrong = || WireError::Unexpected { key: KEY };
@@ -237,7 +252,6 @@ pub(crate) fn is_query_context(raw: &RawValue) -> bool {
     #[serde(untagged)]
     enum Opaque {
         Text(String),
-        #[serde(rename_all = "camelCase")]
         Object(Base64Data),
     }
     #[derive(Deserialize)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ColumnType {
-    /// Label of the column.
+    /// Label of the column; binds have none.
+    #[serde(default)]
     pub name: String,
     /// Database of the origin, empty for an expression.
     #[serde(default)]
