@@ -1,0 +1,27 @@
+"""The `snowgate` command: a module per noun, imported when it is asked for.
+
+Rule at the door: parse arguments, call a room, print. Every error raised on purpose is one line on
+stderr and a status other than 0; nothing here prints a traceback or a secret.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from snowgate.cli.application import application
+from snowgate.errors import SnowgateError
+
+# An error in what the user gave: the shell's own convention.
+USAGE = 2
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        status = application(result_action="return_value")
+    except SnowgateError as error:
+        print(f"snowgate: {error}", file=sys.stderr)
+        status = USAGE
+    except BrokenPipeError:
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,65 @@
+"""`snowgate serve` and `snowgate check`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import trio
+
+from snowgate.app import Gateway
+from snowgate.config import load_config
+from snowgate.telemetry import log_to_stderr
+
+
+def serve(*, config: Path, pid_file: Path | None = None, ready_file: Path | None = None) -> int:
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Args:
+        config: Configuration file.
+        pid_file: Where to write the process id, once it serves.
+        ready_file: Where to write the bound addresses as JSON, once it serves.
+    """
+    settings = load_config(config)
+    log_to_stderr(logging.INFO)
+
+    async def run() -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with Gateway(settings) as gateway:
+                if pid_file is not None:
+                    _write(pid_file, f"{os.getpid()}\n")
+                if ready_file is not None:
+                    addresses = {"gateway": gateway.address, "api": gateway.api_address}
+                    _write(ready_file, json.dumps(addresses))
+                async for _ in signals:
+                    return
+
+    trio.run(run)
+    return 0
+
+
+def check(*, config: Path) -> int:
+    """Validate a configuration and say what it holds.
+
+    Args:
+        config: Configuration file.
+    """
+    settings = load_config(config)
+    policy = settings.policy
+    sys.stdout.write(
+        f"{config}: ok\n"
+        f"  issuers: {len(settings.issuers)}, roles: {len(settings.roles)}, "
+        f"rules: {len(policy.rules)}\n"
+        f"  policy digest: {policy.digest}\n"
+    )
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
