@@ -125,7 +125,7 @@ def parse_pattern(text: str, parts: int, form: str) -> tuple[NamePattern, ...]:
     if reader.rest:
         raise PatternError(f"has a character that needs double quotes at {reader.at + 1}")
     if len(read) != parts:
-        raise PatternError(f"has {len(read)} dotted parts; write {form}")
+        raise PatternError(f"has {len(read)} dotted part{'s' * (len(read) > 1)}; write {form}")
     total = 1
     for part in read:
         total *= len(part)
