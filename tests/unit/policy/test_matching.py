@@ -152,3 +152,14 @@ def test_the_digest_of_a_subject_ignores_its_display_name() -> None:
     renamed = replace(SUBJECT, principal=replace(SUBJECT.principal, name="x"))
 
     assert renamed.digest == SUBJECT.digest
+
+
+def test_an_exception_of_places_has_to_be_sure() -> None:
+    in_crm = Match(databases=frozenset(parse_pattern("CRM", 1, "")))
+    rule = Rule("rule", Match(), Deny("r", "m"), (in_crm,))
+
+    def denied(statement: Statement) -> bool:
+        return any(applies(rule, one, statement, SUBJECT) for one in accesses(statement))
+
+    assert not denied(Statement(C.DROP, writes=(TABLE,)))
+    assert denied(Statement(C.DROP))
