@@ -33,15 +33,34 @@ pub(super) enum Scan {
     Unfinished,
 }
 
-/// Why a scan stops before the end of a row.
+/// Why a scan stops before the end of a row. One byte, since every step of a scan returns it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stop {
     Unfinished,
-    Fault { reason: &'static str, at: usize },
     TooWide,
+    NotUtf8,
+    NoComma,
+    NoCell,
+    Control,
+    HalfPair,
+    UnknownEscape,
+    NoDigit,
 }
 
-fn fault(reason: &'static str, at: usize) -> Stop {
-    Stop::Fault { reason, at }
+impl Stop {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Unfinished => "a row ends too early",
+            Self::TooWide => "a row has too many cells",
+            Self::NotUtf8 => "a text is not UTF-8",
+            Self::NoComma => "a cell is not followed by a comma",
+            Self::NoCell => "a cell is neither text nor null",
+            Self::Control => "a text holds a control character",
+            Self::HalfPair => "a text holds half of a surrogate pair",
+            Self::UnknownEscape => "a text holds an unknown escape",
+            Self::NoDigit => "an escape lacks a digit",
+        }
+    }
 }
 
 impl Row {
@@ -67,16 +86,20 @@ impl Row {
             if scanner.is_ascii || str::from_utf8(row).is_ok() {
                 Ok(Scan::Row { end: scanner.at })
             } else {
-                Err(fault("a text is not UTF-8", start))
+                Err(Stop::NotUtf8)
             }
         });
-        result.or_else(|stop| match stop {
-            Stop::Unfinished => Ok(Scan::Unfinished),
-            Stop::Fault { reason, at } => {
-                Err(MaskError::NotRows { reason, at: offset + super::as_offset(at) })
+        match result {
+            Err(Stop::Unfinished) => Ok(Scan::Unfinished),
+            Err(Stop::TooWide) => {
+                Err(MaskError::ColumnCount { found: columns + 1, planned: columns })
             }
-            Stop::TooWide => Err(MaskError::ColumnCount { found: columns + 1, planned: columns }),
-        })
+            Err(stop) => Err(MaskError::NotRows {
+                reason: stop.reason(),
+                at: offset + super::as_offset(scanner.at),
+            }),
+            Ok(scan) => Ok(scan),
+        }
     }
 
     fn scan_cells(&mut self, scanner: &mut Scanner, columns: usize) -> Result<(), Stop> {
@@ -95,7 +118,7 @@ impl Row {
                     scanner.at += 1;
                     return Ok(());
                 }
-                _ => return Err(fault("a cell is not followed by a comma", scanner.at)),
+                _ => return Err(Stop::NoComma),
             }
         }
     }
@@ -129,7 +152,7 @@ impl Scanner<'_> {
                 self.null()?;
                 false
             }
-            _ => return Err(fault("a cell is neither text nor null", start)),
+            _ => return Err(Stop::NoCell),
         };
         Ok(Cell { start, end: self.at, is_null: token == b'n', is_escaped })
     }
@@ -139,7 +162,7 @@ impl Scanner<'_> {
             match self.bytes.get(self.at) {
                 None => return Err(Stop::Unfinished),
                 Some(&byte) if byte == expected => self.at += 1,
-                Some(_) => return Err(fault("a cell is neither text nor null", self.at)),
+                Some(_) => return Err(Stop::NoCell),
             }
         }
         Ok(())
@@ -159,7 +182,7 @@ impl Scanner<'_> {
                     is_escaped = true;
                     self.escape()?;
                 }
-                _ => return Err(fault("a text holds a control character", self.at)),
+                _ => return Err(Stop::Control),
             }
         }
     }
@@ -204,18 +227,18 @@ impl Scanner<'_> {
                         match self.bytes.get(self.at) {
                             None => return Err(Stop::Unfinished),
                             Some(&byte) if byte == expected => self.at += 1,
-                            Some(_) => return Err(fault("half of a surrogate pair", start)),
+                            Some(_) => return Err(Stop::HalfPair),
                         }
                     }
                     self.at -= 2;
                     if !matches!(self.unit()?, 0xdc00..=0xdfff) {
-                        return Err(fault("half of a surrogate pair", start));
+                        return Err(Stop::HalfPair);
                     }
                 }
-                0xdc00..=0xdfff => return Err(fault("half of a surrogate pair", start)),
+                0xdc00..=0xdfff => return Err(Stop::HalfPair),
                 _ => {}
             },
-            Some(_) => return Err(fault("an unknown escape", start)),
+            Some(_) => return Err(Stop::UnknownEscape),
         }
         Ok(())
     }
@@ -227,7 +250,7 @@ impl Scanner<'_> {
         for _ in 0..4 {
             let byte = *self.bytes.get(self.at).ok_or(Stop::Unfinished)?;
             let digit = char::from(byte).to_digit(16);
-            value = value * 16 + digit.ok_or(fault("an escape lacks a digit", self.at))?;
+            value = value * 16 + digit.ok_or(Stop::NoDigit)?;
             self.at += 1;
         }
         Ok(value)

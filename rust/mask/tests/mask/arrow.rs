@@ -1,22 +1,14 @@
 //! What a reader gets of a masked Arrow stream. Every output is decoded by arrow-rs, which shares no
 //! code with the masker but the metadata's flatbuffers.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the helpers of a test may panic as the test may"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{self, ENDS, Kind, decode, field, kinds, masks, plan, stream, texts};
 use arrow_array::{
     Array, ArrayRef, Int8Array, Int64Array, LargeStringArray, NullArray, RecordBatch,
     RecordBatchOptions, StringArray, new_null_array,
 };
 use arrow_schema::{DataType, Field, Schema};
-use common::{ENDS, Kind, decode, field, kinds, plan, stream, texts};
 use proptest::prelude::*;
 use snowgate_mask::{
     ArrowStreamMasker, Column, LogicalType, Mask, MaskError, MaskPlan, mask_arrow_stream,
@@ -294,17 +286,6 @@ fn a_column_of_the_null_type_is_masked_and_stays() {
 }
 
 // ---- laws
-
-fn masks() -> impl Strategy<Value = Mask> {
-    prop_oneof![
-        2 => Just(Mask::Pass),
-        2 => (0_u16..4, 0_u16..4)
-            .prop_map(|(keep_first, keep_last)| Mask::Partial { keep_first, keep_last }),
-        1 => Just(Mask::Redact),
-        1 => Just(Mask::Null),
-        1 => Just(Mask::Void),
-    ]
-}
 
 /// Columns and batches that fit them: a physical type, a mask and a logical type for each column.
 fn results() -> impl Strategy<Value = (Vec<(Kind, Mask, LogicalType)>, Vec<RecordBatch>)> {

@@ -10,12 +10,24 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use proptest::prelude::*;
 use snowgate_mask::{Column, LogicalType, Mask, MaskPlan};
 
 pub(crate) const ENDS: Mask = Mask::Partial { keep_first: 1, keep_last: 2 };
 
 pub(crate) fn plan(columns: &[(LogicalType, Mask)]) -> MaskPlan {
     MaskPlan::new(columns.iter().map(|(logical, mask)| (Column::new(*logical), *mask)).collect())
+}
+
+pub(crate) fn masks() -> impl Strategy<Value = Mask> {
+    prop_oneof![
+        2 => Just(Mask::Pass),
+        2 => (0_u16..4, 0_u16..4)
+            .prop_map(|(keep_first, keep_last)| Mask::Partial { keep_first, keep_last }),
+        1 => Just(Mask::Redact),
+        1 => Just(Mask::Null),
+        1 => Just(Mask::Void),
+    ]
 }
 
 /// What a partial mask shows of a text, written anew from the rule.
