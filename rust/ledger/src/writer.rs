@@ -1,0 +1,183 @@
+//! The one thread that writes segments: group commit.
+//!
+//! Takes all entries that wait, writes them and the checkpoint that closes them in one write, syncs
+//! once, and only then says `done`. Entries that come meanwhile form the next batch.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender},
+    },
+    time::SystemTime,
+};
+
+use crate::{
+    LedgerError, NewEntry,
+    batch::segment_name,
+    check::Story,
+    entry, files,
+    frame::{self, Kind},
+    ledger::{Done, Shared},
+    note::Signer,
+    publisher::Committed,
+    text::TextKeys,
+    tree::{Frontier, Hash, leaf_hash},
+};
+
+/// Bytes after which a batch is closed although more entries wait: about 10 ms of writing.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the writer is asked.
+pub(crate) enum Message {
+    Append(NewEntry, Done),
+    /// Write what came before, and end.
+    Close,
+}
+
+/// The writer's state, as recovery left it.
+pub(crate) struct Writer {
+    pub(crate) dir: PathBuf,
+    pub(crate) file: File,
+    /// Bytes in the current segment.
+    pub(crate) length: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) tree: Frontier,
+    pub(crate) story: Story,
+    pub(crate) last_time: String,
+    /// The last checkpoint written.
+    pub(crate) note: Vec<u8>,
+    pub(crate) keys: TextKeys,
+    pub(crate) signer: Signer,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) publisher: SyncSender<Committed>,
+}
+
+/// A batch being put together.
+#[derive(Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    entries: Vec<(Vec<u8>, Hash)>,
+    done: Vec<(Done, u64)>,
+}
+
+impl Writer {
+    /// Writes until told to close, or until every handle is gone.
+    pub(crate) fn run(mut self, messages: &Receiver<Message>) {
+        let mut closing = false;
+        while !closing {
+            let mut next = match messages.recv() {
+                Ok(message) => Some(message),
+                Err(_) => break,
+            };
+            let mut draft = Draft::default();
+            while let Some(message) = next.take() {
+                match message {
+                    Message::Append(entry, done) => self.take(entry, done, &mut draft),
+                    Message::Close => closing = true,
+                }
+                if !closing && draft.bytes.len() < BATCH_BYTES {
+                    next = messages.try_recv().ok();
+                }
+            }
+            self.commit(draft);
+        }
+    }
+
+    /// Adds an entry to the batch, or refuses it.
+    fn take(&mut self, new: NewEntry, done: Done, draft: &mut Draft) {
+        let before = draft.bytes.len();
+        match self.shared.check().and_then(|()| self.encode(new, &mut draft.bytes)) {
+            Ok(entry) => {
+                let leaf = leaf_hash(&entry);
+                draft.done.push((done, self.tree.size()));
+                draft.entries.push((entry, leaf));
+                self.tree.push(leaf);
+            }
+            Err(error) => {
+                draft.bytes.truncate(before);
+                done.call(Err(error));
+            }
+        }
+    }
+
+    /// Appends the frames of an entry and its texts to `out`.
+    fn encode(&mut self, new: NewEntry, out: &mut Vec<u8>) -> Result<Vec<u8>, LedgerError> {
+        new.check()?;
+        let NewEntry { kind, mut fields, mut texts } = new;
+        let seq = self.tree.size();
+        // A clock set back must not reorder the log: time stands still until it has caught up.
+        let time = entry::timestamp(SystemTime::now()).max(self.last_time.clone());
+        let day = time.get(..10).unwrap_or_default();
+        // Blobs lie in the order of their members, which is how the reader pairs them.
+        texts.sort_by(|one, other| one.field.cmp(&other.field));
+        for text in texts {
+            let (reference, blob) = self.keys.seal(&text, day)?;
+            let reference = serde_json::to_value(reference)
+                .map_err(|_| LedgerError::entry("its texts cannot be referred to"))?;
+            fields.insert(text.field, reference);
+            frame::put(out, Kind::Blob, &blob)?;
+        }
+        let part = self.story.admit(&kind, &fields).map_err(LedgerError::entry)?;
+        let json = entry::render(seq, &time, kind, fields)?;
+        frame::put(out, Kind::Entry, &json)?;
+        self.story.take(seq, part);
+        self.last_time = time;
+        Ok(json)
+    }
+
+    /// Makes the batch durable and says so. A failure poisons the ledger: what is on disk is unknown,
+    /// and a retried sync may claim what the first one lost.
+    fn commit(&mut self, draft: Draft) {
+        let Draft { bytes, entries, done } = draft;
+        if entries.is_empty() {
+            return;
+        }
+        match self.write(bytes) {
+            Ok(()) => {
+                self.shared.advance(self.tree.size(), self.tree.root());
+                for (done, seq) in done {
+                    done.call(Ok(seq));
+                }
+                // A publisher that is gone has poisoned the ledger already.
+                let _ = self.publisher.send(Committed { entries, note: self.note.clone() });
+            }
+            Err(error) => {
+                let poisoned = self.shared.poison(&error);
+                for (done, _) in done {
+                    done.call(Err(poisoned.clone()));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: Vec<u8>) -> Result<(), LedgerError> {
+        if self.length >= self.segment_bytes {
+            let first = self.shared.status().size;
+            (self.file, self.length) = open_segment(&self.dir, first, &self.note)?;
+        }
+        let note = self.signer.sign(self.tree.size(), self.tree.root())?;
+        frame::put(&mut bytes, Kind::Checkpoint, &note)?;
+        let path = &self.dir;
+        self.file.write_all(&bytes).map_err(files::failed("write a segment in", path))?;
+        self.file.sync_data().map_err(files::failed("sync a segment in", path))?;
+        self.length += bytes.len() as u64;
+        self.note = note;
+        Ok(())
+    }
+}
+
+/// Begins the segment whose first entry is `first` with the checkpoint of all before it, and gives the
+/// file, ready to append, with its length.
+pub(crate) fn open_segment(
+    dir: &std::path::Path,
+    first: u64,
+    note: &[u8],
+) -> Result<(File, u64), LedgerError> {
+    let mut opening = Vec::new();
+    frame::put(&mut opening, Kind::Checkpoint, note)?;
+    let file = files::write(&dir.join(segment_name(first)), &opening, 0o600)?;
+    Ok((file, opening.len() as u64))
+}

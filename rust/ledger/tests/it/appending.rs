@@ -1,0 +1,139 @@
+//! What a user of the ledger relies on: entries come back, in order, verifiable, once acknowledged.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::common::*;
+use snowgate_ledger::{Ledger, Reader, Settings};
+
+#[test]
+fn a_new_ledger_verifies_empty() {
+    let home = Home::new();
+
+    home.open().close().unwrap();
+
+    let report = home.verify().unwrap();
+    assert_eq!((report.size, report.published), (0, 0));
+    assert_eq!(report.root, hex::encode(snowgate_ledger::empty_root()));
+}
+
+#[test]
+fn entries_come_back_with_their_texts() {
+    let home = Home::new();
+    small(&home);
+
+    let entries: Vec<_> = Reader::open(&home.dir(), 0).unwrap().map(Result::unwrap).collect();
+
+    assert_eq!(entries.len(), 3);
+    let text = entries[1].text("sql", &home.texts()).unwrap().unwrap();
+    assert_eq!(text, b"select 1");
+    let json: serde_json::Value = serde_json::from_slice(&entries[2].json).unwrap();
+    assert_eq!(
+        (&json["kind"], &json["seq"], &json["intent"]),
+        (&json!("outcome"), &json!(2), &json!(1))
+    );
+}
+
+#[test]
+fn a_closed_ledger_verifies_and_is_continued() {
+    let home = Home::new();
+    small(&home);
+    let before = home.verify().unwrap();
+
+    small(&home);
+
+    let after =
+        snowgate_ledger::verify(&home.dir(), &home.vkey(), Some(before.checkpoint.as_bytes()))
+            .unwrap();
+    assert_eq!((after.size, after.published, after.open_intents), (6, 6, 0));
+}
+
+/// Appends `each` entries from each of `appenders` threads, one at a time, as statements do.
+fn hammer(home: &Home, appenders: usize, each: usize) -> Duration {
+    let ledger = home.open();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for appender in 0..appenders {
+            let ledger = ledger.clone();
+            scope.spawn(move || {
+                let subject = format!("subject {appender}");
+                for number in 0..each {
+                    let sql = format!("select * from orders where id = {number}");
+                    append(&ledger, intent(&subject, &sql)).unwrap();
+                }
+            });
+        }
+    });
+    let took = start.elapsed();
+    ledger.close().unwrap();
+    took
+}
+
+#[test]
+fn entries_that_come_together_share_a_sync() {
+    let home = Home::new();
+
+    hammer(&home, 32, 50);
+
+    let segment = std::fs::read(home.dir().join("segments/00000000000000000000.seg")).unwrap();
+    let batches = segment.windows(8).filter(|window| window == b"snowgate").count() / 2;
+    assert_eq!(home.verify().unwrap().size, 1600);
+    assert!(batches < 800, "{batches} syncs for 1600 entries");
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_hundred_thousand_entries() {
+    let home = Home::new();
+
+    let took = hammer(&home, 64, 1563);
+
+    println!("append: {:.0} entries/s", 64.0 * 1563.0 / took.as_secs_f64());
+    let start = Instant::now();
+    home.verify().unwrap();
+    println!("verify: {:.2} s", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    home.open().close().unwrap();
+    println!("open: {:.2} s", start.elapsed().as_secs_f64());
+}
+
+#[test]
+fn segments_are_rotated_and_read_from_any_entry() {
+    let home = Home::new();
+    let settings = Settings { segment_bytes: 2_000, ..home.settings() };
+    let ledger = Ledger::open(settings, &mut |_, _, _| {}).unwrap();
+    for number in 0..30 {
+        append(&ledger, entry("heartbeat", &json!({"n": number}))).unwrap();
+    }
+    ledger.close().unwrap();
+
+    let report = home.verify().unwrap();
+
+    assert!(report.segments > 3, "{report:?}");
+    for from in 0..=31 {
+        let mut entries = Reader::open(&home.dir(), from).unwrap().map(|entry| entry.unwrap().seq);
+        assert_eq!(entries.next(), (from < 30).then_some(from));
+        assert_eq!(entries.count() as u64, 29_u64.saturating_sub(from));
+    }
+}
+
+#[test]
+fn entries_of_one_thread_keep_their_order() {
+    let home = Home::new();
+    let ledger = home.open();
+    let (sender, receiver) = mpsc::channel();
+
+    for number in 0..200 {
+        let sender = sender.clone();
+        ledger.append(entry("heartbeat", &json!({"n": number})), move |result| {
+            sender.send((number, result.unwrap())).unwrap();
+        });
+    }
+
+    assert!(receiver.iter().take(200).all(|(number, seq)| number == seq));
+    ledger.close().unwrap();
+}
