@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
-from snowgate_standin.catalog import Catalog, resolve
+from snowgate_standin.catalog import Catalog, resolve, resolve_schema
 from snowgate_standin.errors import insufficient, missing
 from snowgate_standin.roles import Name, Roles
 
@@ -142,7 +142,7 @@ class Access:
                 raise insufficient("account", "CRMDEMO")
             return
         if kind == "SCHEMA":
-            database = (table.args.get("db") and table.db.upper()) or session.database or ""
+            database, _ = resolve_schema(table, session)
             if not self.roles.holds(active, "CREATE SCHEMA", (database, "", "")):
                 raise insufficient("database", database)
             return
@@ -169,11 +169,11 @@ class Access:
             if kind == "DATABASE":
                 self._owner(session, (table.name.upper(), "*", "*"), kind)
             elif kind == "SCHEMA":
-                database = (table.args.get("db") and table.db.upper()) or session.database or ""
-                known = self._catalog.schema_exists(session, database, table.name)
+                database, schema = resolve_schema(table, session)
+                known = self._catalog.schema_exists(session, database, schema)
                 if not known and not expression.args.get("exists"):
-                    raise missing("Schema", f"{database}.{table.name.upper()}")
-                self._owner(session, (database, table.name.upper(), ""), kind)
+                    raise missing("Schema", f"{database}.{schema}")
+                self._owner(session, (database, schema, ""), kind)
             elif kind in ("TABLE", "VIEW"):
                 name = resolve(table, session)
                 found = self._catalog.find(session, name)

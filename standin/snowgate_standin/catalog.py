@@ -143,6 +143,15 @@ def resolve(table: exp.Table, session: Session) -> Name:
     return database, schema, name
 
 
+def resolve_schema(table: exp.Table, session: Session) -> tuple[str, str]:
+    """Database and schema of a name that stands for a schema."""
+    if table.args.get("this"):
+        schema, database = _part(table.this), _part(table.args.get("db"))
+    else:
+        schema, database = _part(table.args.get("db")), _part(table.args.get("catalog"))
+    return database or session.database or "", schema or ""
+
+
 class Catalog:
     """Look-ups for one process; reads run on the connection of the asking session."""
 
@@ -168,7 +177,7 @@ class Catalog:
             values.append(schema.upper())
         if database.startswith("_") or database in ("SYSTEM", "TEMP", "MEMORY"):
             return False
-        return session.connection._duck_conn.execute(sql, values).fetchone() is not None
+        return bool(session.connection._duck_conn.execute(sql, values).fetchall())
 
     def find(self, session: Session, name: Name) -> Object | None:
         """The table or view, a temporary one of the session first."""
@@ -195,7 +204,7 @@ class Catalog:
             "SELECT 1 FROM duckdb_views() WHERE view_name = ? AND database_name = ?"
             " AND schema_name = ?",
             [first[2], first[0], first[1]],
-        ).fetchone()
+        ).fetchall()
         full = (name[0], name[1], first[2]) if temporary else (first[0], first[1], first[2])
         return Object(full, "VIEW" if view else "TABLE", temporary, stored)
 
@@ -209,12 +218,14 @@ class Catalog:
         if found is None or kind.upper() not in (found.kind, "TABLE"):
             raise missing("Object", ".".join(name))
         if found.kind == "VIEW":
-            row = self._root.execute(
+            rows = self._root.execute(
                 "SELECT text FROM _fs_global._standin.view_text"
                 " WHERE catalog = ? AND schema = ? AND name = ?",
                 list(found.name),
-            ).fetchone()
-            return row[0] if row else f"create or replace view {found.name[2]} as select null;"
+            ).fetchall()
+            if not rows:
+                raise missing("View", ".".join(name))
+            return str(rows[0][0])
         lines = [
             f"\t{column.name} {sql_type(column)}" + ("" if column.nullable else " NOT NULL")
             for column in found.columns

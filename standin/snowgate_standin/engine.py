@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import threading
 import uuid
@@ -20,8 +21,8 @@ from snowgate_standin import SERVER_VERSION, data, encode, local
 from snowgate_standin.access import Access, target
 from snowgate_standin.catalog import Catalog, resolve
 from snowgate_standin.columns import Column, column, of_arrow
-from snowgate_standin.errors import SnowflakeError, translate, unsupported
-from snowgate_standin.prepare import Preparation, function_name, origins
+from snowgate_standin.errors import SnowflakeError, missing, translate, unsupported
+from snowgate_standin.prepare import Preparation, function_name, literal_names, origins
 from snowgate_standin.result import Result
 from snowgate_standin.roles import Roles
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from snowgate_standin.session import Session
     from snowgate_standin.settings import Settings
 
+# what sqlglot says about statements it keeps as text; the stand-in answers or refuses them itself
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 # DuckDB's advice about which Arrow call to use, given once per call by fakesnow's cursor
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
@@ -112,7 +115,7 @@ class Engine:
                 f"Actual statement count {len(parsed)} did not match the desired statement "
                 "count 1.",
             )
-        expression = parsed[0]
+        expression = literal_names(parsed[0])
         for match in _MARK.finditer(sql):
             job.wait(float(match[1]))
         if isinstance(expression, exp.Command) and (inner := local.explained(sql)):
@@ -126,15 +129,14 @@ class Engine:
             self._current(session, expression)
             self.access.check(session, expression)
             plan = self._preparation(session)
-            expression = expression.copy()
             traced = origins(expression, session, self.catalog)
-            prepared = plan.run(expression, sql)
+            prepared = plan.run(expression.copy(), sql)
         for seconds in plan.waits:
             job.wait(seconds)
         with session.lock, job.running(session.connection._duck_conn):
-            if isinstance(parsed[0], exp.Query):
+            if isinstance(expression, exp.Query):
                 return self._query(session, prepared, job, traced)
-            return self._statement(session, parsed[0], prepared, job)
+            return self._statement(session, expression, prepared, job)
 
     def _current(self, session: Session, expression: exp.Expression) -> None:
         """Refuse unqualified names where no database or schema is current."""
@@ -181,6 +183,8 @@ class Engine:
         if isinstance(original, _CHANGES) and session.in_transaction:
             duck.execute("COMMIT")
             session.in_transaction = False
+        if isinstance(original, exp.Drop) and original.args.get("kind") == "DATABASE":
+            return self._drop_database(session, original)
         if isinstance(prepared, exp.Alter) and (answer := self._renamed(session, prepared)):
             return answer
         rows = job.batch if job.batch is not None else [job.binds]
@@ -198,11 +202,27 @@ class Engine:
             session.in_transaction = False
         self._remember(session, original, job.sql)
         table = cursor._arrow_table
-        assert table is not None
+        if table is None or isinstance(original, exp.Comment):
+            return local.status(type_id)
         if job.batch is not None and type(original) in _DML:
             table = pa.table({table.column_names[0]: [changed]})
         columns = tuple(of_arrow(field) for field in table.schema)
         return Result(columns, encode.normalise(table), type_id, stats=_stats(original, table))
+
+    def _drop_database(self, session: Session, drop: exp.Drop) -> Result:
+        for table in drop.args.get("tables") or []:
+            name = table.name.upper()
+            if not self.catalog.schema_exists(session, name):
+                if drop.args.get("exists"):
+                    continue
+                raise missing("Database", name)
+            if session.database == name:
+                session.connection._duck_conn.execute("SET schema = 'memory.main'")
+                session.connection.database, session.connection.database_set = None, False
+                session.connection._schema, session.connection.schema_set = None, False
+            session.connection._duck_conn.execute(f'DETACH "{name}"')
+            self.roles.owners.pop((name, "*", "*"), None)
+        return local.status(local.DDL)
 
     def _renamed(self, session: Session, alter: exp.Alter) -> Result | None:
         """RENAME TO and SWAP WITH, which DuckDB knows in fewer forms than Snowflake."""
@@ -249,8 +269,9 @@ class Engine:
                     self.roles.owners[name] = session.role
                 if kind == "VIEW":
                     self.catalog.keep_view(name, sql.strip().rstrip(";") + ";")
-        elif isinstance(statement, exp.Drop) and table is not None:
-            self.roles.owners.pop(resolve(table, session), None)
+        elif isinstance(statement, exp.Drop):
+            for dropped in statement.args.get("tables") or []:
+                self.roles.owners.pop(resolve(dropped, session), None)
 
     # -- values of functions about the session ---------------------------------------------
 

@@ -12,11 +12,12 @@ from sqlglot import exp
 
 from snowgate_standin import functions, tokens
 from snowgate_standin.access import Access, read_tables
-from snowgate_standin.catalog import Catalog, resolve
+from snowgate_standin.catalog import Catalog, resolve, resolve_schema
 from snowgate_standin.columns import text
 from snowgate_standin.errors import SnowflakeError, insufficient, missing, syntax, unsupported
 from snowgate_standin.result import Result
 from snowgate_standin.roles import EVERYTHING, Name, Role
+from snowgate_standin.session import PARAMETERS
 
 if TYPE_CHECKING:
     from snowgate_standin.session import Session
@@ -74,6 +75,8 @@ class Local:
             return self._use(session, expression)
         if isinstance(expression, exp.Alter) and expression.args.get("kind") == "SESSION":
             return self._alter_session(session, expression)
+        if isinstance(expression, exp.Show) and expression.name.upper() == "PARAMETERS":
+            return self._show(session, "PARAMETERS")
         if isinstance(expression, exp.Show) and expression.name.upper() == "FUNCTIONS":
             return texts(functions.COLUMNS, functions.rows(), SHOW)
         if verb in ("GRANT", "REVOKE"):
@@ -139,8 +142,7 @@ class Local:
         elif kind == "DATABASE":
             self.use_database(session, name)
         elif kind == "SCHEMA":
-            database = this.args["db"].name.upper() if this.args.get("db") else session.database
-            self.use_schema(session, database or "", name)
+            self.use_schema(session, *resolve_schema(this, session))
         else:
             raise unsupported(f"USE {kind}")
         return status(USE)
@@ -264,6 +266,10 @@ class Local:
                 ]
             names = ["privilege", "granted_on", "name", "granted_to", "grantee_name"]
             return texts(names, rows, SHOW)
+        if rest.startswith("PARAMETERS"):
+            known = PARAMETERS | session.parameters
+            rows = [[name, str(value).lower()] for name, value in sorted(known.items())]
+            return texts(["key", "value"], rows, SHOW)
         if rest.startswith(("USER FUNCTIONS", "EXTERNAL FUNCTIONS")):
             return texts(functions.COLUMNS, [], SHOW)
         if rest.startswith("BUILTIN FUNCTIONS"):
@@ -300,6 +306,7 @@ def _stage(command: str, type_id: int) -> Result:
     """The reply to PUT or GET in its true shape; its credentials lead nowhere."""
     result = texts(["status"], [], type_id)
     secret = tokens.mint("stage")
+    material = {"queryStageMasterKey": secret, "queryId": str(uuid.uuid4()), "smkId": 1}
     result.extra = {
         "command": command,
         "kind": None,
@@ -312,11 +319,7 @@ def _stage(command: str, type_id: int) -> Result:
         "overwrite": False,
         "sourceCompression": "auto_detect",
         "clientShowEncryptionParameter": False,
-        "encryptionMaterial": {
-            "queryStageMasterKey": secret,
-            "queryId": str(uuid.uuid4()),
-            "smkId": 1,
-        },
+        "encryptionMaterial": material if command == "UPLOAD" else [material],
         "stageInfo": {
             "locationType": "S3",
             "location": "standin-stage/nowhere/",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.tokens import TokenType
@@ -40,6 +41,13 @@ _END = frozenset(
         TokenType.SEMICOLON,
     }
 )
+_CLOCKS = {
+    exp.CurrentDate: "today",
+    exp.CurrentTime: "get_current_time",
+    exp.CurrentTimestamp: "now",
+}
+"""Calls instead of keywords: DuckDB takes a keyword for a column of that name."""
+
 _OPEN = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
 _CLOSE = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE})
 
@@ -80,6 +88,29 @@ def projection_texts(sql: str) -> list[str]:
     return texts
 
 
+def literal_names(expression: exp.Expression) -> exp.Expression:
+    """Tables named by text become tables; there is no history, so AT and BEFORE read the present.
+
+    Done before privileges are checked: IDENTIFIER('T') and TABLE('T') are T.
+    """
+
+    def plain(node: exp.Expression) -> exp.Expression:
+        name = node.this if isinstance(node, exp.TableFromRows) else None
+        if isinstance(node, exp.Table):
+            node.set("when", None)
+            node.set("changes", None)
+            if isinstance(node.this, exp.DynamicIdentifier):
+                name = node.this.this
+        if not isinstance(name, exp.Literal) or not name.is_string:
+            return node
+        table = exp.to_table(name.this, dialect="snowflake")
+        if node.args.get("alias"):
+            table.set("alias", node.args["alias"])
+        return table
+
+    return expression.transform(plain, copy=False)
+
+
 @dataclass(slots=True)
 class Preparation:
     """Changes an expression in place; collects what must happen before it runs."""
@@ -104,10 +135,6 @@ class Preparation:
             self._name_select(select, named if len(named) == len(select.expressions) else [])
 
     def _name_select(self, select: exp.Select, texts: list[str]) -> None:
-        if isinstance(select.parent, exp.Subquery) and select.parent.find_ancestor(
-            exp.Unpivot if hasattr(exp, "Unpivot") else exp.Pivot
-        ):
-            return
         for number, item in enumerate(list(select.expressions)):
             if isinstance(item, exp.Alias | exp.Aliases | exp.Star) or item.is_star:
                 continue
@@ -157,6 +184,13 @@ class Preparation:
             if node.args.get("alias"):
                 table.set("alias", node.args["alias"])
             return table
+        if type(node) in _CLOCKS:
+            return exp.Anonymous(this=_CLOCKS[type(node)])
+        if isinstance(node, exp.Struct) and len(node.expressions) == 1:
+            star = node.expressions[0]
+            if star.is_star:
+                text = f"OBJECT_CONSTRUCT({star.sql(dialect='snowflake')})"
+                return sqlglot.parse_one(text, read="snowflake")
         if isinstance(node, exp.Div) and not _harmless(node.expression):
             return self._division(node)
         name = function_name(node)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from snowgate_standin import SERVER_VERSION, encode, tokens
 from snowgate_standin.errors import SnowflakeError
 from snowgate_standin.result import Result, chunks
+from snowgate_standin.session import PARAMETERS
 
 if TYPE_CHECKING:
     from snowgate_standin.queries import Query
@@ -17,25 +18,6 @@ if TYPE_CHECKING:
     from snowgate_standin.settings import Settings
 
 Reply = dict[str, Any]
-
-PARAMETERS: dict[str, Any] = {
-    "AUTOCOMMIT": True,
-    "BINARY_OUTPUT_FORMAT": "HEX",
-    "CLIENT_MEMORY_LIMIT": 1536,
-    "CLIENT_PREFETCH_THREADS": 4,
-    "CLIENT_RESULT_CHUNK_SIZE": 160,
-    "CLIENT_SESSION_KEEP_ALIVE": False,
-    "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY": 3600,
-    # 0 keeps array binds inline: there is no stage to upload them to
-    "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD": 0,
-    "CLIENT_TELEMETRY_ENABLED": False,
-    "DATE_OUTPUT_FORMAT": "YYYY-MM-DD",
-    "QUERY_CONTEXT_CACHE_SIZE": 5,
-    "TIMESTAMP_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM",
-    "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
-    "TIMEZONE": "UTC",
-    "TIME_OUTPUT_FORMAT": "HH24:MI:SS",
-}
 
 
 def success(data: Any = None) -> Reply:
