@@ -15,7 +15,7 @@ ROWS: list[set[str]] = [
     {"errors", "_core"},
     {"model"},
     {"identity", "sql", "policy", "approval", "config"},
-    {"store", "audit"},
+    {"store", "audit", "telemetry"},
     {"control", "console"},
     {"app"},
     {"cli", "demo", "testing"},
