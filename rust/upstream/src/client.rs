@@ -39,6 +39,10 @@ impl Upstream {
         if account.is_empty() || config.host.is_empty() || config.user.is_empty() {
             return Err(UpstreamError::config("account, host and user must not be empty"));
         }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        if !config.host.bytes().all(plain) {
+            return Err(UpstreamError::config("host must be a name alone, without scheme or path"));
+        }
         let limits = Limits::of(config)?;
         let tls = match config.protocol {
             Protocol::Https => {

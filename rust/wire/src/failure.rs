@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::{
     WireError,
+    envelope::Envelope,
     json::{Object, ObjectWriter},
 };
 
@@ -76,12 +77,7 @@ impl Failure {
 
     /// Read an envelope of which only success matters (heartbeat, cancel, logout).
     pub fn of(body: &[u8]) -> Result<Option<Self>, WireError> {
-        let mut envelope = Object::message(body)?;
-        if envelope.need("success")? {
-            return Ok(None);
-        }
-        let (code, message) = (envelope.text("code")?, envelope.text("message")?);
-        Self::from_parts(code, message, envelope.object("data")?).map(Some)
+        Ok(Envelope::read(body)?.outcome()?.err())
     }
 
     /// What the code says about the session that asked.

@@ -126,6 +126,11 @@ impl<'a> Object<'a> {
         serde_json::from_str(value.get()).map(Self).map_err(|_| WireError::Unexpected { key })
     }
 
+    /// Entries of a checked message.
+    pub(crate) fn of(entries: BTreeMap<String, &'a RawValue>) -> Self {
+        Self(entries)
+    }
+
     /// An object without entries.
     pub(crate) fn empty() -> Self {
         Self(BTreeMap::new())

@@ -21,6 +21,7 @@
 //!   Node 3.3); Snowflake publishes no specification of it.
 
 mod body;
+mod envelope;
 mod error;
 mod failure;
 mod json;

@@ -1,9 +1,7 @@
 //! The login reply: upstream's, read; ours, written.
 
 use crate::{
-    Failure, Parameter, Secret, WireError,
-    json::{Object, ObjectWriter},
-    parameters,
+    Failure, Parameter, Secret, WireError, envelope::Envelope, json::ObjectWriter, parameters,
 };
 
 /// What upstream says to a login.
@@ -47,14 +45,10 @@ pub struct UpstreamLogin {
 impl LoginAnswer {
     /// Read upstream's reply to a login.
     pub fn parse(body: &[u8]) -> Result<Self, WireError> {
-        let mut envelope = Object::message(body)?;
-        let success: bool = envelope.need("success")?;
-        let code = envelope.text("code")?;
-        let message = envelope.text("message")?;
-        let mut data = envelope.object("data")?;
-        if !success {
-            return Failure::from_parts(code, message, data).map(Self::Refused);
-        }
+        let mut data = match Envelope::read(body)?.outcome()? {
+            Ok(data) => data,
+            Err(failure) => return Ok(Self::Refused(failure)),
+        };
         let mut names = data.object("sessionInfo")?;
         Ok(Self::Open(Box::new(UpstreamLogin {
             token: data.need("token")?,

@@ -1,6 +1,6 @@
 //! Upstream's reply to a statement or a poll.
 
-use crate::{Failure, ResultHead, WireError, failure::is_uuid, json::Object};
+use crate::{Failure, ResultHead, WireError, envelope::Envelope, failure::is_uuid};
 
 /// Codes of a statement that runs on: in the foreground, and submitted asynchronously.
 const RUNNING: &str = "333333";
@@ -32,25 +32,25 @@ impl QueryReply {
     /// Fails on replies that do not pass the gateway at all: file transfers, parents of several
     /// statements, and data under unknown keys.
     pub fn parse(body: &[u8]) -> Result<Self, WireError> {
-        let mut envelope = Object::message(body)?;
-        let success: bool = envelope.need("success")?;
-        let code = envelope.text("code")?;
-        let message = envelope.text("message")?;
-        let mut data = envelope.object("data")?;
-        match code.as_deref() {
-            Some(code @ (RUNNING | DETACHED)) => {
-                let query_id = match data.text("queryId")? {
-                    Some(id) => id,
-                    None => id_of_url(&data.need::<String>("getResultUrl")?),
-                };
-                if !is_uuid(&query_id) {
-                    return Err(WireError::Unexpected { key: "queryId" });
-                }
-                Ok(Self::InProgress(InProgress { query_id, detached: code == DETACHED }))
+        let mut envelope = Envelope::read(body)?;
+        let detached = match envelope.code.as_deref() {
+            Some(RUNNING) => false,
+            Some(DETACHED) => true,
+            _ => {
+                return Ok(match envelope.outcome()? {
+                    Ok(data) => Self::Done(Box::new(ResultHead::read(data)?)),
+                    Err(failure) => Self::Failed(failure),
+                });
             }
-            _ if success => ResultHead::read(data).map(|head| Self::Done(Box::new(head))),
-            _ => Failure::from_parts(code, message, data).map(Self::Failed),
+        };
+        let query_id = match envelope.data.text("queryId")? {
+            Some(id) => id,
+            None => id_of_url(&envelope.data.need::<String>("getResultUrl")?),
+        };
+        if !is_uuid(&query_id) {
+            return Err(WireError::Unexpected { key: "queryId" });
         }
+        Ok(Self::InProgress(InProgress { query_id, detached }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     Failure, WireError,
+    envelope::Envelope,
     failure::is_uuid,
     json::{Object, ObjectWriter, read},
 };
@@ -25,14 +26,10 @@ impl QueryStatus {
     /// Read upstream's reply; `Ok(None)` when it knows no such statement, an error of the envelope as
     /// `Err` inside.
     pub fn parse(body: &[u8]) -> Result<Result<Option<Self>, Failure>, WireError> {
-        let mut envelope = Object::message(body)?;
-        let success: bool = envelope.need("success")?;
-        let code = envelope.text("code")?;
-        let message = envelope.text("message")?;
-        let mut data = envelope.object("data")?;
-        if !success {
-            return Failure::from_parts(code, message, data).map(Err);
-        }
+        let mut data = match Envelope::read(body)?.outcome()? {
+            Ok(data) => data,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let Some(queries) = data.raw("queries") else { return Ok(Ok(None)) };
         let queries: Vec<&serde_json::value::RawValue> = read("queries", queries)?;
         let Some(query) = queries.first() else { return Ok(Ok(None)) };

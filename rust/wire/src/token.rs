@@ -2,6 +2,7 @@
 
 use crate::{
     Failure, Secret, WireError,
+    envelope::Envelope,
     json::{Object, ObjectWriter},
 };
 
@@ -69,14 +70,10 @@ pub struct UpstreamTokens {
 impl TokenAnswer {
     /// Read the reply.
     pub fn parse(body: &[u8]) -> Result<Self, WireError> {
-        let mut envelope = Object::message(body)?;
-        let success: bool = envelope.need("success")?;
-        let code = envelope.text("code")?;
-        let message = envelope.text("message")?;
-        let mut data = envelope.object("data")?;
-        if !success {
-            return Failure::from_parts(code, message, data).map(Self::Refused);
-        }
+        let mut data = match Envelope::read(body)?.outcome()? {
+            Ok(data) => data,
+            Err(failure) => return Ok(Self::Refused(failure)),
+        };
         Ok(Self::Renewed(UpstreamTokens {
             token: data.need("sessionToken")?,
             master_token: data.take("masterToken")?,
