@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use cache::{KeyParts, VerdictCache, VerdictKey};
 pub use keys::{Keys, Subkey};
 pub use principal::Principal;
-pub use retry::{BodyDigest, Identity, body_digest, parts_digest};
+pub use retry::{BodyDigest, Identity, parts_digest};
 pub use sessions::{Lookup, Opened, Renewed, Restored, Sessions, SessionsFull};
 pub use statements::{Registered, StatementLimits, Statements};
 pub use tickets::{Redeemed, SealError, Ticket, TicketSet, Tickets};

@@ -1,8 +1,8 @@
 //! What makes two requests the same statement (F11).
 //!
 //! ```text
-//!   session ‖ client requestId ‖ body digest ──HMAC──► upstream requestId
-//!                                              └─────► query id shown to the client
+//!   session ‖ client requestId ‖ body digest ──HMAC──► query id shown to the client
+//!                                                         └──HMAC──► upstream requestId
 //! ```
 //!
 //! Both ids follow from the request alone, so they are the same after a restart and on every replica:
@@ -26,17 +26,6 @@ pub fn parts_digest(parts: &[&[u8]]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// Digest of a statement: its text, binds, parameters as sent, and flags. Times and counters that a
-/// driver changes from one attempt to the next are left out.
-pub fn body_digest(sql: &str, binds: &str, parameters: &str, describe_only: bool) -> BodyDigest {
-    parts_digest(&[
-        sql.as_bytes(),
-        binds.as_bytes(),
-        parameters.as_bytes(),
-        &[u8::from(describe_only)],
-    ])
-}
-
 /// The two ids of a statement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Identity {
@@ -47,18 +36,25 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Derive both, in the form of a random UUID: drivers and Snowflake check the form.
+    /// The ids of a request, in the form of random UUIDs: drivers and Snowflake check the form.
     pub fn derive(key: &Subkey, session: &str, request: &Uuid, digest: &BodyDigest) -> Self {
-        let id = |label: &[u8]| {
-            let mac = key.mac(&[label, session.as_bytes(), request.as_bytes(), digest]);
-            let mut bytes = [0_u8; 16];
-            for (target, source) in bytes.iter_mut().zip(mac) {
-                *target = source;
-            }
-            uuid::Builder::from_random_bytes(bytes).into_uuid()
-        };
-        Self { query_id: id(b"query"), upstream_request_id: id(b"upstream") }
+        let mac = key.mac(&[b"query", session.as_bytes(), request.as_bytes(), digest]);
+        Self::of_query(key, uuid_of(mac))
     }
+
+    /// The ids of a statement whose query id is known.
+    pub fn of_query(key: &Subkey, query_id: Uuid) -> Self {
+        let mac = key.mac(&[b"upstream", query_id.as_bytes()]);
+        Self { query_id, upstream_request_id: uuid_of(mac) }
+    }
+}
+
+fn uuid_of(mac: [u8; 32]) -> Uuid {
+    let mut bytes = [0_u8; 16];
+    for (target, source) in bytes.iter_mut().zip(mac) {
+        *target = source;
+    }
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
 #[cfg(test)]
@@ -76,7 +72,7 @@ mod tests {
             let key = Keys::new([1; 32]).subkey("retry");
             let other_key = Keys::new([2; 32]).subkey("retry");
             let request = Uuid::from_u128(request);
-            let digest = body_digest(&sql, &binds, "", false);
+            let digest = parts_digest(&[sql.as_bytes(), binds.as_bytes()]);
             let base = Identity::derive(&key, &session, &request, &digest);
 
             prop_assert_eq!(base, Identity::derive(&key, &session, &request, &digest));
@@ -86,9 +82,8 @@ mod tests {
                 Identity::derive(&other_key, &session, &request, &digest),
                 Identity::derive(&key, &format!("{session}x"), &request, &digest),
                 Identity::derive(&key, &session, &Uuid::from_u128(!request.as_u128()), &digest),
-                Identity::derive(&key, &session, &request, &body_digest(&sql, &binds, "", true)),
                 Identity::derive(&key, &session, &request,
-                    &body_digest(&format!("{sql}{binds}"), "x", "", false)),
+                    &parts_digest(&[format!("{sql}{binds}").as_bytes(), b"x"])),
             ] {
                 prop_assert_ne!(base.upstream_request_id, other.upstream_request_id);
                 prop_assert_ne!(base.query_id, other.query_id);

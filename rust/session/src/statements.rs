@@ -119,11 +119,19 @@ impl<T> Statements<T> {
         }
         let State { rows, sessions, .. } = &mut *state;
         let of = sessions.entry(session.to_owned()).or_default();
+        // A statement that is held since before a restart is found by its query id first: that id
+        // follows from session, requestId and bytes, so it is the same statement.
+        if let Some(row) = rows.get_mut(&query_id) {
+            if row.session != session || row.digest != *digest {
+                return Registered::Differs;
+            }
+            of.requests.remove(&row.request);
+            of.requests.insert(request, query_id);
+            row.request = request;
+            return Registered::Same(Arc::clone(&row.statement));
+        }
         let open = of.requests.len().saturating_sub(of.finished.len());
-        if open >= self.limits.open_per_session
-            || rows.len() >= self.limits.total
-            || rows.contains_key(&query_id)
-        {
+        if open >= self.limits.open_per_session || rows.len() >= self.limits.total {
             return Registered::Busy;
         }
         of.requests.insert(request, query_id);
@@ -260,6 +268,22 @@ mod tests {
         assert!(table.by_query("t", &id(10)).is_none());
         assert!(table.by_query("t", &id(99)).is_none());
         assert!(table.by_request("t", &id(1)).is_none());
+    }
+
+    #[test]
+    fn a_retry_meets_a_statement_that_was_found_by_its_query_id_before() {
+        let table = Statements::new(SMALL);
+        table.register("s", id(10), &[0; 32], id(10), || 'a');
+
+        assert!(matches!(
+            table.register("s", id(1), &[0; 32], id(10), || 'b'),
+            Registered::Same(statement) if *statement == 'a'
+        ));
+        assert!(table.by_request("s", &id(1)).is_some());
+        assert!(matches!(
+            table.register("t", id(1), &[0; 32], id(10), || 'c'),
+            Registered::Differs
+        ));
     }
 
     #[test]
