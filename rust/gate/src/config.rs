@@ -16,7 +16,7 @@ pub struct GateConfig {
     /// Where clients connect.
     pub listen: Listen,
     /// The account statements are forwarded to.
-    pub upstream: UpstreamConfig,
+    pub upstream: snowgate_upstream::Config,
     /// The role and warehouse of the gateway's own statements.
     pub gateway_session: GatewaySession,
     /// The ledger's place and name.
@@ -63,33 +63,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PKCS#8, PKCS#1 or SEC1 key of the leaf.
     pub private_key: PathBuf,
-}
-
-/// The account statements are forwarded to.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamConfig {
-    /// Account identifier, as in the key-pair token.
-    pub account: String,
-    /// Host name.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// `https`, or `http` for tests.
-    pub protocol: String,
-    /// Roots to trust beside the system's.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// User the gateway logs in as.
-    pub user: String,
-    /// RSA key of that user, PKCS#8 PEM.
-    pub private_key_file: PathBuf,
-    /// Limit of one login, in seconds.
-    #[serde(default = "eight")]
-    pub login_timeout_s: u64,
-    /// Largest reply that is read, in bytes.
-    #[serde(default = "reply_bytes")]
-    pub reply_bytes: usize,
 }
 
 /// The gateway's own session.
@@ -235,14 +208,6 @@ fn seconds(value: f64) -> Duration {
 
 fn one_hour() -> u64 {
     3600
-}
-
-fn eight() -> u64 {
-    8
-}
-
-fn reply_bytes() -> usize {
-    64 * 1024 * 1024
 }
 
 #[cfg(test)]

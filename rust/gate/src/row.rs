@@ -45,8 +45,17 @@ pub struct SessionRow {
     pub client_version: String,
     /// Address the login came from.
     pub source: String,
+    /// `QUERY_TAG` the client set at login.
+    #[serde(default)]
+    pub client_tag: Option<String>,
     /// Statements so far that may have changed the session's state; part of the context an approval
     /// is bound to.
     #[serde(default)]
     pub state: u64,
+    /// Those of them that may have changed how names resolve.
+    #[serde(default)]
+    pub overlay: u64,
+    /// The current database and schema are not known and must be asked for.
+    #[serde(default)]
+    pub unknown: bool,
 }

@@ -1,0 +1,178 @@
+//! Sessions after the login: renewal, heartbeat, logout, end.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use snowgate_session::{Lookup, Token, TokenKind};
+use snowgate_wire::{Secret, TokenRequest, TokenRequestKind, success_null, token_reply};
+
+use crate::{
+    ask::{Noted, Renew, RenewAnswer, SessionClosed},
+    cancel,
+    login::whole_seconds,
+    record::Fields,
+    reply::{Refusal, Reply, codes, ok},
+    routes::Call,
+    session::{Session, now_s},
+    state::State,
+};
+
+/// Limit of the upstream calls that end a session; nobody waits for them.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// `POST /session/token-request`: a new session token, if the identity may go on.
+pub(crate) async fn renew(state: &Arc<State>, call: &Call, body: &[u8]) -> Reply {
+    match renewed(state, call, body).await {
+        Ok(reply) => ok(reply),
+        Err(refusal) => refusal.render(&call.reference, None),
+    }
+}
+
+async fn renewed(state: &Arc<State>, call: &Call, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let request = TokenRequest::parse(body)
+        .map_err(|error| Refusal::denied("request-body", error.to_string(), ""))?;
+    if request.kind != TokenRequestKind::Renew {
+        return Err(Refusal::denied(
+            "token-request",
+            "only a session's own token can be renewed",
+            "log in for another session",
+        ));
+    }
+    let master = call.token().unwrap_or_default();
+    let session = match state.sessions.by_master(master, now_s()) {
+        Lookup::Live(session) => session,
+        Lookup::Gone => return Err(crate::life::over()),
+        Lookup::Expired | Lookup::Unknown => {
+            return Err(Refusal::with(
+                codes::MASTER_UNKNOWN,
+                "session",
+                "the master token is not known here",
+                "log in again",
+            ));
+        }
+    };
+    let question = Renew {
+        reference: &call.reference,
+        session: &session.id,
+        principal: &session.who.principal,
+        groups: &session.who.groups,
+        role: &session.who.role,
+        opened_at_s: session.who.opened_at_s,
+    };
+    let limit = state.limits.judge_limit();
+    match state.bridge.question("renew", &question, limit).await? {
+        RenewAnswer::Ok(true) => {}
+        RenewAnswer::Ok(false) => return Err(crate::life::over()),
+        RenewAnswer::Refuse { message } => {
+            end(state, &session.id, "not-renewed").await;
+            return Err(Refusal::with(codes::SESSION_GONE, "renew", message, "log in again"));
+        }
+    }
+    let token = Token::random(TokenKind::Session).ok_or_else(Refusal::internal)?;
+    let renewed = state.sessions.renew(&session.id, token, now_s());
+    let renewed = renewed.ok_or_else(crate::life::over)?;
+    // A token that a restart would not know must not be handed out.
+    let row = state.row(&session).ok_or_else(crate::life::over)?;
+    state.bridge.keep_session("session_changed", &row, limit).await?;
+    Ok(token_reply(
+        &Secret::new(renewed.session.reveal()),
+        &Secret::new(master),
+        whole_seconds(renewed.token_expires_at_s - now_s()),
+        whole_seconds(session.who.expires_at_s - now_s()),
+        session.number,
+    ))
+}
+
+/// `POST /session/heartbeat`.
+pub(crate) async fn heartbeat(state: &Arc<State>, call: &Call) -> Reply {
+    let session = match state.session(call) {
+        Ok(session) => session,
+        Err(refusal) => return refusal.render(&call.reference, None),
+    };
+    // The client's session lives here; upstream is kept alive on the side.
+    let upstream = session.upstream.clone();
+    tokio::spawn(async move {
+        if let Err(error) = upstream.heartbeat().await {
+            tracing::debug!(%error, "upstream heartbeat failed");
+        }
+    });
+    ok(success_null())
+}
+
+/// `POST /session?delete=true`. A session that is gone already is as good as logged out.
+pub(crate) async fn logout(state: &Arc<State>, call: &Call) -> Reply {
+    if call.query_value("delete").as_deref() != Some("true") {
+        let refusal = Refusal::denied("endpoint", "only `delete=true` is known here", "");
+        return state.deny(call, None, None, refusal).await;
+    }
+    if let Ok(session) = state.session(call) {
+        let (state, id) = (Arc::clone(state), session.id.clone());
+        // In a task of its own: the driver may hang up at once.
+        let task = tokio::spawn(async move { end(&state, &id, "logout").await });
+        let _ = task.await;
+    }
+    ok(success_null())
+}
+
+/// End a session: tokens, statements, tickets, upstream, store.
+pub(crate) async fn end(state: &Arc<State>, id: &str, why: &'static str) {
+    let Some(session) = state.sessions.end(id) else { return };
+    session.end(why);
+    state.tickets.end_session(id);
+    let statements = state.statements.end_session(id);
+    for statement in &statements {
+        statement.cancel(why);
+    }
+    let sent = statements
+        .iter()
+        .filter(|statement| statement.sent.load(Ordering::SeqCst) && !statement.has_finished())
+        .map(|statement| statement.upstream_request_id.to_string())
+        .collect();
+    let fields = Fields::new()
+        .put("session", id)
+        .put("why", why)
+        .put("principal", session.who.principal.name.as_str());
+    state.ledger.later("session_end", fields);
+    tokio::spawn(say_goodbye(session, sent));
+    let limit = state.limits.judge_limit();
+    let closed = SessionClosed { id, why };
+    let noted: Result<Noted, Refusal> =
+        state.bridge.question("session_closed", &closed, limit).await;
+    if !noted.is_ok_and(|noted| noted.done) {
+        tracing::warn!(session = id, "the end of a session was not stored");
+    }
+}
+
+/// Stop what runs upstream, then log out.
+async fn say_goodbye(session: Arc<Session>, request_ids: Vec<String>) {
+    let goodbye = async {
+        for id in request_ids {
+            let _ = session.upstream.abort(&id).await;
+        }
+        session.upstream.logout().await
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(GOODBYE, goodbye).await {
+        tracing::debug!(%error, "upstream logout failed");
+    }
+}
+
+/// Housekeeping: sessions whose time is over, upstream tokens that changed, tickets, rows nobody took.
+pub(crate) async fn sweep(state: &Arc<State>) {
+    let now_s = now_s();
+    for id in state.sessions.overdue(now_s) {
+        end(state, &id, "expired").await;
+    }
+    for session in state.sessions.all() {
+        if session.upstream.lost().is_some() {
+            end(state, &session.id, "lost").await;
+        } else if session.upstream_renewed() {
+            state.session_changed(&session).await;
+        }
+    }
+    state.tickets.sweep(now_s);
+    for statement in state.statements.all() {
+        statement.forget_rows(cancel::UNCLAIMED);
+    }
+}

@@ -1,0 +1,487 @@
+//! Forwarding one statement: intent, one byte upstream, reply, outcome.
+//!
+//! ```text
+//!   verdict ─► intent durable ─► verdict still good? ─► upstream ─► verdict still good? ─► rows
+//!                                      └─ no: not sent, judged again                └─► outcome
+//! ```
+//!
+//! # Rules
+//!
+//! - Nothing is sent before its intent is durable, and nothing is sent twice (F11).
+//! - The verdict is checked again after the intent's sync, and at the head of the reply (F8).
+//! - A reply in another role than the pinned one is withheld and ends the session (F10).
+//! - Whatever becomes of it, an outcome is recorded; where nobody knows, it says `unknown`.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use snowgate_session::{Decision, Verdict};
+use snowgate_upstream::UpstreamError;
+use snowgate_wire::{CREDENTIAL_STATEMENT_TYPE, Failure, Parameters, QueryReply, ResultHead};
+use uuid::Uuid;
+
+use crate::{
+    account,
+    ask::{CatalogChanged, Noted},
+    judge,
+    life::{Job, Order, Stop, over},
+    record::{Fields, text},
+    reply::{Refusal, codes},
+    result::{Rendered, Show},
+    session::{Place, stored_name},
+    statement::{End, Phase, Ran},
+    tag::query_tag,
+};
+
+/// Failed polls in a row before the outcome counts as unknown; the statement itself runs on.
+const POLL_FAILURES: u32 = 6;
+
+/// Pause before a failed poll is repeated, doubled each time.
+const POLL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause between polls.
+const POLL_PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// Least time between two polls that were answered at once.
+const POLL_PACE: Duration = Duration::from_millis(100);
+
+/// Result of forwarding.
+pub(crate) enum Forwarded {
+    /// The statement came to its end.
+    Ended(End),
+    /// The verdict was overtaken before a byte was sent: judge again.
+    Stale,
+}
+
+/// What the outcome entry says.
+struct Outcome<'a> {
+    status: &'static str,
+    code: Option<&'a str>,
+    fault: Option<&'static str>,
+    upstream_query_id: Option<&'a str>,
+    rendered: Option<&'a Rendered>,
+}
+
+impl Outcome<'_> {
+    fn new(status: &'static str) -> Self {
+        Self { status, code: None, fault: None, upstream_query_id: None, rendered: None }
+    }
+}
+
+/// One statement with its verdict, about to be sent.
+struct Sending<'a> {
+    job: &'a Job,
+    verdict: &'a Arc<Verdict>,
+    place: Place,
+    barrier: bool,
+    seq: u64,
+}
+
+/// Forward a statement under a verdict that lets it run, holding its place in the session's order.
+///
+/// Not cancel-safe: it runs in the statement's own task, which nobody drops.
+pub(crate) async fn forward(
+    job: &Job,
+    verdict: &Arc<Verdict>,
+    looks_like_barrier: bool,
+    approval: Option<&str>,
+    order: Order,
+) -> Result<Forwarded, Stop> {
+    let place = job.statement.session.place();
+    let seq = intent(job, verdict, &place, approval).await?;
+    let barrier = verdict.barrier || looks_like_barrier;
+    let sending = Sending { job, verdict, place, barrier, seq };
+    if let Err(stop) = job.check_stopped() {
+        sending.record(&Outcome::new("cancelled"));
+        return Err(stop);
+    }
+    if !judge::still_good(&job.state, verdict) {
+        sending.record(&Outcome { code: Some("stale-verdict"), ..Outcome::new("cancelled") });
+        return Ok(Forwarded::Stale);
+    }
+    let end = sending.send().await;
+    drop(order);
+    Ok(Forwarded::Ended(end))
+}
+
+/// Record the intent and wait until it is durable.
+async fn intent(
+    job: &Job,
+    verdict: &Verdict,
+    place: &Place,
+    approval: Option<&str>,
+) -> Result<u64, Refusal> {
+    let statement = &job.statement;
+    let who = &statement.session.who;
+    let principal = &who.principal;
+    let fields = Fields::new()
+        .put("principal", principal.name.as_str())
+        .put(
+            "identity",
+            json!({"account": principal.account, "issuer": principal.issuer,
+                   "subject": principal.subject}),
+        )
+        .put("session", statement.session.id.as_str())
+        .put("reference", statement.reference.as_str())
+        .put("class", verdict.class.as_str())
+        .put("query_id", statement.query_id.to_string())
+        .put("client_request_digest", hex::encode(statement.digest))
+        .put("upstream_request_id", statement.upstream_request_id.to_string())
+        .put("upstream_sql_sha256", hex::encode(Sha256::digest(job.asked.sql.as_bytes())))
+        .put("role", who.role.as_str())
+        .put("database", place.database.as_str())
+        .put("schema", place.schema.as_str())
+        .put("decision", if approval.is_some() { "hold" } else { "allow" })
+        .put("approval", approval)
+        .list("rules", &verdict.rules)
+        .list("objects", &verdict.objects)
+        .list("tags", &verdict.tags)
+        .put("void_all", verdict.void_all)
+        .put("read_only", verdict.read_only)
+        .put("policy", verdict.policy.as_str())
+        .put("via", "client");
+    let fields = match &verdict.plan {
+        Some(plan) => fields.list("masks", plan),
+        None => fields.put("masks", ()),
+    };
+    let subject = principal.key();
+    let mut texts = vec![text("sql", &subject, job.asked.sql.as_bytes())];
+    if let Some(binds) = job.request.bindings_json() {
+        texts.push(text("binds", &subject, binds));
+    }
+    job.state.ledger.append("intent", fields, texts).await
+}
+
+impl Sending<'_> {
+    async fn send(&self) -> End {
+        let statement = &self.job.statement;
+        let session = &statement.session;
+        let client_tag = self.job.request.parameters.query_tag.as_deref();
+        let client_tag = client_tag.or(session.who.client_tag.as_deref()).unwrap_or_default();
+        let state = &self.job.state;
+        let sql = &self.job.asked.sql;
+        let mut ours = Parameters::new();
+        let tag = query_tag(&state.keys.tag, &state.gateway, self.seq, sql, client_tag);
+        ours.set("QUERY_TAG", tag.as_str());
+        let body = Bytes::from(self.job.request.upstream_body(&ours));
+        statement.sent.store(true, Ordering::SeqCst);
+        if statement.cancel_reason().is_some() {
+            self.record(&Outcome::new("cancelled"));
+            return self.job.cancelled();
+        }
+        let id = statement.upstream_request_id.to_string();
+        match session.upstream.query(&id, body).await {
+            Ok(reply) => self.follow(reply).await,
+            Err(error) => self.broken(&error, None).await,
+        }
+    }
+
+    /// Poll until the statement ends.
+    async fn follow(&self, mut reply: QueryReply) -> End {
+        let session = &self.job.statement.session;
+        loop {
+            let running = match reply {
+                QueryReply::Done(head) => return self.done(*head).await,
+                QueryReply::Failed(failure) => return self.failed(failure).await,
+                QueryReply::InProgress(running) => running,
+            };
+            self.known_as(&running.query_id);
+            let mut failures = 0;
+            let mut pause = POLL_PAUSE;
+            reply = loop {
+                let started = tokio::time::Instant::now();
+                match session.upstream.result(&running.query_id).await {
+                    Ok(reply) => {
+                        tokio::time::sleep_until(started + POLL_PACE).await;
+                        break reply;
+                    }
+                    // A poll only reads: it may be repeated.
+                    Err(error) if worth_polling(&error) && failures < POLL_FAILURES => {
+                        failures += 1;
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(POLL_PAUSE_MAX);
+                    }
+                    Err(error) => return self.broken(&error, Some(&running.query_id)).await,
+                }
+            };
+        }
+    }
+
+    /// Both ids work from now on.
+    fn known_as(&self, upstream_query_id: &str) {
+        if let Ok(id) = Uuid::try_parse(upstream_query_id) {
+            self.job.state.statements.alias(&self.job.statement.query_id, id);
+        }
+    }
+
+    /// No usable answer.
+    async fn broken(&self, error: &UpstreamError, upstream_query_id: Option<&str>) -> End {
+        let statement = &self.job.statement;
+        let session = &statement.session;
+        let state = &self.job.state;
+        let did_not_run = error.did_not_run() && upstream_query_id.is_none();
+        tracing::warn!(reference = statement.reference, %error, did_not_run, "upstream failed");
+        let status = if did_not_run { "error" } else { "unknown" };
+        self.record(&Outcome {
+            code: Some(word(error)),
+            fault: Some("upstream"),
+            upstream_query_id,
+            ..Outcome::new(status)
+        });
+        if !did_not_run && self.barrier {
+            session.update(|place| {
+                place.unknown = true;
+                place.state += 1;
+                place.overlay += 1;
+            });
+            state.session_changed(session).await;
+        }
+        if !did_not_run {
+            self.catalog_changed(false).await;
+        }
+        if matches!(error, UpstreamError::SessionLost { .. }) {
+            account::end(state, &session.id, "lost").await;
+            return self.job.failed(&over());
+        }
+        if matches!(error, UpstreamError::Reply(_)) {
+            state.alert("reply", Some(session), &statement.reference, &error.to_string());
+        }
+        let refusal = if did_not_run {
+            let reason = format!("the statement did not run: {error}");
+            Refusal::with(codes::UPSTREAM, "upstream", reason, "try again")
+        } else {
+            let reason = format!("the outcome of the statement is unknown: {error}");
+            let remedy = "check its effect before you run it again";
+            Refusal::with(codes::UPSTREAM, "upstream", reason, remedy)
+        };
+        self.job.failed(&refusal)
+    }
+
+    /// Snowflake's own refusal: its words reach the client, unless they may quote governed values.
+    async fn failed(&self, failure: Failure) -> End {
+        let statement = &self.job.statement;
+        let cancelled = failure.code == codes::CANCELLED.0;
+        self.record(&Outcome {
+            code: Some(&failure.code),
+            fault: Some("upstream"),
+            upstream_query_id: failure.query_id.as_deref(),
+            ..Outcome::new(if cancelled { "cancelled" } else { "error" })
+        });
+        if let Some(id) = &failure.query_id {
+            self.known_as(id);
+        }
+        if cancelled && self.barrier {
+            let session = &statement.session;
+            session.update(|place| {
+                place.unknown = true;
+                place.state += 1;
+                place.overlay += 1;
+            });
+            self.job.state.session_changed(session).await;
+        }
+        self.catalog_changed(false).await;
+        let message = if self.verdict.hide_errors {
+            format!(
+                "snowflake refused the statement with code {}; its message is withheld since it \
+                 may quote governed values; reference {}",
+                failure.code, statement.reference
+            )
+        } else {
+            failure.message
+        };
+        let shown = Failure { message, query_id: Some(statement.query_id.to_string()), ..failure };
+        let body = shown.render();
+        if cancelled { End::cancelled(body) } else { End::failed(body) }
+    }
+
+    /// A result.
+    async fn done(&self, head: ResultHead) -> End {
+        let statement = &self.job.statement;
+        let session = &statement.session;
+        let state = &self.job.state;
+        if let Some(id) = &head.query_id {
+            self.known_as(id);
+        }
+        let upstream_query_id = head.query_id.as_deref();
+        let withheld =
+            |fault| Outcome { fault: Some(fault), upstream_query_id, ..Outcome::new("ok") };
+        let role = stored_name(&session.who.role);
+        if head.final_role.as_deref().is_some_and(|last| stored_name(last) != role) {
+            self.record(&withheld("role"));
+            state.alert("role", Some(session), &statement.reference, "the role is another one");
+            account::end(state, &session.id, "killed").await;
+            return self.job.failed(&over());
+        }
+        let changed = session.update(|place| self.moved(place, &head));
+        if changed {
+            state.session_changed(session).await;
+        }
+        if head.statement_type_id == Some(CREDENTIAL_STATEMENT_TYPE) {
+            self.record(&withheld("credential"));
+            state.alert("credential", Some(session), &statement.reference, "a credential came");
+            return self.job.failed(&Refusal::denied(
+                "credential",
+                "the result holds a credential and is withheld",
+                "ask the operator",
+            ));
+        }
+        let shown = match self.verdict_now().await {
+            Ok(verdict) => verdict,
+            Err(refusal) => {
+                self.record(&withheld("verdict"));
+                self.catalog_changed(true).await;
+                return self.job.failed(&refusal);
+            }
+        };
+        let show = Show {
+            state,
+            session,
+            verdict: &shown,
+            query_id: &statement.query_id.to_string(),
+            reference: &statement.reference,
+            base: &statement.base,
+        };
+        let rendered = match show.render(&head) {
+            Ok(rendered) => rendered,
+            Err(refusal) => {
+                self.record(&withheld("masking"));
+                self.catalog_changed(true).await;
+                return self.job.failed(&refusal);
+            }
+        };
+        self.record(&Outcome {
+            upstream_query_id,
+            rendered: Some(&rendered),
+            ..Outcome::new("ok")
+        });
+        if let Some(id) = upstream_query_id {
+            statement.keep(Ran {
+                upstream_query_id: id.to_owned(),
+                verdict: Arc::clone(self.verdict),
+                place: self.place.clone(),
+                asked: self.job.asked.kept(),
+            });
+        }
+        self.catalog_changed(true).await;
+        if session.over().is_some() {
+            return self.job.failed(&over());
+        }
+        End::rows(rendered.body)
+    }
+
+    /// Where the session stands after the statement.
+    fn moved(&self, place: &mut Place, head: &ResultHead) {
+        let (database, schema) = (head.final_database.clone(), head.final_schema.clone());
+        if self.barrier {
+            place.database = database.unwrap_or_default();
+            place.schema = schema.unwrap_or_default();
+            place.state += 1;
+            if !matches!(self.verdict.class.as_str(), "use" | "transaction") {
+                place.overlay += 1;
+            }
+        } else if let (Some(database), Some(schema)) = (database, schema) {
+            place.database = database;
+            place.schema = schema;
+        }
+    }
+
+    /// The verdict at the head of the reply: if it was overtaken, that of now, tightened (F8).
+    async fn verdict_now(&self) -> Result<Arc<Verdict>, Refusal> {
+        let (job, statement) = (self.job, &self.job.statement);
+        if judge::still_good(&job.state, self.verdict) {
+            return Ok(Arc::clone(self.verdict));
+        }
+        let now = judge::judge(
+            &job.state,
+            &statement.session,
+            &self.place,
+            &job.asked,
+            &statement.reference,
+        )
+        .await?;
+        if now.decision == Decision::Deny {
+            return Err(judge::denial(&now));
+        }
+        Ok(Arc::new(Verdict::clone(&now).tighten(self.verdict)))
+    }
+
+    /// Let the control plane read the catalog again before the client goes on (F8).
+    async fn catalog_changed(&self, succeeded: bool) {
+        if !self.verdict.changes_catalog {
+            return;
+        }
+        let state = &self.job.state;
+        let question = CatalogChanged {
+            class: &self.verdict.class,
+            objects: &self.verdict.objects,
+            succeeded,
+        };
+        let limit = state.limits.judge_limit();
+        let noted: Result<Noted, Refusal> =
+            state.bridge.question("catalog_changed", &question, limit).await;
+        if !noted.is_ok_and(|noted| noted.done) {
+            let reference = &self.job.statement.reference;
+            tracing::error!(reference, "the catalog was not read again after a change");
+        }
+    }
+
+    /// Record the outcome; it rides with a later commit.
+    fn record(&self, outcome: &Outcome<'_>) {
+        let statement = &self.job.statement;
+        let duration_ms =
+            u64::try_from(statement.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let rendered = outcome.rendered;
+        let masked = rendered.map_or(&[][..], |rendered| rendered.masked.as_slice());
+        let mut fields = Fields::new()
+            .put("intent", self.seq)
+            .put("status", outcome.status)
+            .put("code", outcome.code)
+            .put("query_id", statement.query_id.to_string())
+            .put("upstream_query_id", outcome.upstream_query_id)
+            .put("rows", rendered.and_then(|rendered| rendered.rows))
+            .put("masked_columns", masked.len())
+            .list("columns", masked)
+            .put("duration_ms", duration_ms);
+        if let Some(fault) = outcome.fault {
+            fields = fields.put("fault", fault);
+        }
+        self.job.state.ledger.later("outcome", fields);
+    }
+}
+
+/// Whether a failed poll may be repeated.
+fn worth_polling(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Unreachable { .. }
+            | UpstreamError::Broken { .. }
+            | UpstreamError::Timeout { .. }
+            | UpstreamError::Status { .. }
+    )
+}
+
+/// A word for the ledger.
+fn word(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Unreachable { .. } => "unreachable",
+        UpstreamError::Broken { .. } => "broken",
+        UpstreamError::Timeout { .. } => "timeout",
+        UpstreamError::Status { .. } => "status",
+        UpstreamError::TooLarge { .. } => "too-large",
+        UpstreamError::Reply(_) => "reply",
+        UpstreamError::SessionLost { .. } => "session-lost",
+        _ => "upstream",
+    }
+}
+
+impl Job {
+    /// The statement works again, after it was held.
+    pub(crate) fn released(&self) {
+        self.statement.enter(Phase::Working);
+    }
+}

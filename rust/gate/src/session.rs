@@ -1,0 +1,215 @@
+//! One client session: who it is, where it stands, and what waits for what.
+//!
+//! # Rules
+//!
+//! - One upstream session for each client session; a lost one ends the client's, and there is no
+//!   silent re-login (F10).
+//! - A statement that may change the session's state is a barrier (F9): it holds the lock for
+//!   writing, others for reading. The lock is fair, so a barrier waits for those before it and holds
+//!   back those after it.
+//! - Where unqualified names resolve is known from the login and from upstream's replies. After a
+//!   barrier without a reply it is unknown until it is asked for.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use snowgate_session::{KeyParts, Principal, VerdictKey, parts_digest};
+use tokio::sync::{RwLock, watch};
+
+use crate::ask::Actor;
+
+/// Seconds since 1970, as every room writes times.
+pub(crate) fn now_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A role as Snowflake stores it: upper-case, unless it is quoted.
+pub(crate) fn stored_name(name: &str) -> String {
+    match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\"\"", "\""),
+        None => name.to_uppercase(),
+    }
+}
+
+/// Who a session belongs to; fixed at login.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub(crate) principal: Principal,
+    pub(crate) groups: Vec<String>,
+    /// The one role the session may have.
+    pub(crate) role: String,
+    pub(crate) warehouse: Option<String>,
+    /// Digest of the identity's policy input (F4).
+    pub(crate) input: String,
+    pub(crate) client_app: String,
+    pub(crate) client_version: String,
+    pub(crate) source: String,
+    pub(crate) opened_at_s: f64,
+    pub(crate) expires_at_s: f64,
+    /// Tag the client set at login; it fills a part of ours (F24).
+    pub(crate) client_tag: Option<String>,
+}
+
+/// Where a session stands.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) database: String,
+    pub(crate) schema: String,
+    /// Barriers that ran: the context an approval is bound to (F13).
+    pub(crate) state: u64,
+    /// Barriers that may have changed how names resolve; statements before and after share no
+    /// verdicts (F4).
+    pub(crate) overlay: u64,
+    /// A barrier ended without a reply: database and schema must be asked for (F9).
+    pub(crate) unknown: bool,
+}
+
+/// One client session.
+pub(crate) struct Session {
+    pub(crate) id: String,
+    /// The number drivers want.
+    pub(crate) number: i64,
+    pub(crate) who: Who,
+    pub(crate) upstream: snowgate_upstream::Session,
+    /// Barriers hold it for writing, other statements for reading.
+    pub(crate) order: Arc<RwLock<()>>,
+    place: Mutex<Place>,
+    ended: watch::Sender<Option<&'static str>>,
+    /// Renewals of the upstream tokens that the store knows of.
+    stored_generation: AtomicU64,
+    /// Its control-plane row was stored by a run before this one: held statements may be there.
+    pub(crate) restored: bool,
+}
+
+/// Numbers for drivers; they only have to be unlike within one gateway's life.
+static NEXT_NUMBER: AtomicI64 = AtomicI64::new(1);
+
+impl Session {
+    /// A session in its first moment.
+    pub(crate) fn new(
+        id: String,
+        who: Who,
+        place: Place,
+        upstream: snowgate_upstream::Session,
+        restored: bool,
+    ) -> Self {
+        let stored_generation = AtomicU64::new(upstream.generation());
+        Self {
+            id,
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            who,
+            upstream,
+            order: Arc::default(),
+            place: Mutex::new(place),
+            ended: watch::Sender::new(None),
+            stored_generation,
+            restored,
+        }
+    }
+
+    /// Where it stands now.
+    pub(crate) fn place(&self) -> Place {
+        self.lock().clone()
+    }
+
+    /// Change where it stands; returns whether anything changed.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Place)) -> bool {
+        let mut place = self.lock();
+        let before = place.clone();
+        change(&mut place);
+        *place != before
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// End it: running statements and streams see it at their next check.
+    pub(crate) fn end(&self, why: &'static str) {
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(why);
+            }
+            first
+        });
+    }
+
+    /// Why it has ended, if it has: killed, closed, or too old.
+    pub(crate) fn over(&self) -> Option<&'static str> {
+        let ended = *self.ended.borrow();
+        ended.or_else(|| (now_s() >= self.who.expires_at_s).then_some("expired"))
+    }
+
+    /// Returns when the session is ended. Cancel-safe.
+    pub(crate) async fn until_over(&self) -> &'static str {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.unwrap_or("ended"),
+            Err(_) => "ended",
+        }
+    }
+
+    /// Whether the upstream tokens were renewed since this was last asked: the stored, sealed copy is
+    /// out of date then.
+    pub(crate) fn upstream_renewed(&self) -> bool {
+        let generation = self.upstream.generation();
+        self.stored_generation.swap(generation, Ordering::AcqRel) != generation
+    }
+
+    /// Who acts, for questions.
+    pub(crate) fn actor(&self) -> Actor<'_> {
+        Actor {
+            id: &self.id,
+            principal: &self.who.principal,
+            groups: &self.who.groups,
+            role: &self.who.role,
+            client_app: &self.who.client_app,
+            source: &self.who.source,
+            input: &self.who.input,
+        }
+    }
+
+    /// Key of the verdict on a statement (F4).
+    pub(crate) fn verdict_key(
+        &self,
+        place: &Place,
+        epoch: u64,
+        sql: &str,
+        bind_types: &[String],
+        describe_only: bool,
+    ) -> VerdictKey {
+        VerdictKey::new(&KeyParts {
+            epoch,
+            input: &self.who.input,
+            principal: &self.who.principal.key(),
+            groups: &self.who.groups,
+            role: &self.who.role,
+            client_app: &self.who.client_app,
+            source: &self.who.source,
+            database: &place.database,
+            schema: &place.schema,
+            overlay: (place.overlay > 0).then_some((self.id.as_str(), place.overlay)),
+            bind_types,
+            describe_only,
+            sql,
+        })
+    }
+
+    /// Digest of the context a held statement was asked in: session, role, namespace, and how often
+    /// the session's state may have changed (F13). Secondary roles are always none.
+    pub(crate) fn context_digest(&self, place: &Place) -> String {
+        hex::encode(parts_digest(&[
+            self.id.as_bytes(),
+            self.who.role.as_bytes(),
+            place.database.as_bytes(),
+            place.schema.as_bytes(),
+            &place.state.to_be_bytes(),
+        ]))
+    }
+}

@@ -1,0 +1,416 @@
+//! What every part of the running gate shares.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use http::header;
+use serde_json::json;
+use snowgate_session::{
+    Keys, Lookup, Principal, Restored, Sessions, Statements, Subkey, Tickets, TokenHash,
+    VerdictCache,
+};
+use snowgate_upstream::{SealKey, Upstream, UpstreamError};
+use uuid::Uuid;
+
+use crate::{
+    bridge::Bridge,
+    chunk::ChunkContext,
+    config::{GatewaySession, Limits},
+    own::OwnSession,
+    past::Past,
+    record::{Fields, Recorder, text},
+    reply::{Refusal, Reply, codes},
+    routes::Call,
+    row::SessionRow,
+    server::Peer,
+    session::{Place, Session, Who, now_s},
+    statement::Statement,
+};
+
+/// Requests of strangers for unknown paths that are recorded per second. What is above is counted
+/// and logged: an open port must not let anybody fill the ledger.
+const STRANGERS_PER_SECOND: u64 = 20;
+
+/// The gate's keys, one per purpose.
+pub(crate) struct GateKeys {
+    /// Ids of retried statements (F11).
+    pub(crate) retry: Subkey,
+    /// `QUERY_TAG` (F24).
+    pub(crate) tag: Subkey,
+    /// Sealed upstream sessions.
+    pub(crate) seal: SealKey,
+}
+
+impl GateKeys {
+    /// Derive them from the root.
+    pub(crate) fn new(root: [u8; 32]) -> Result<Self, UpstreamError> {
+        let keys = Keys::new(root);
+        let mut seal = *keys.subkey("session-seal").bytes();
+        Ok(Self {
+            retry: keys.subkey("retry"),
+            tag: keys.subkey("query-tag"),
+            seal: SealKey::new(&mut seal)?,
+        })
+    }
+}
+
+/// What a sealed upstream session is bound to (F7).
+fn seal_place(id: &str, principal: &Principal) -> Vec<u8> {
+    format!("session {id} of {}", principal.key()).into_bytes()
+}
+
+/// Counters since the start, for telemetry.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) logins: AtomicU64,
+    pub(crate) logins_refused: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) denials: AtomicU64,
+    pub(crate) holds: AtomicU64,
+    pub(crate) cache_hits: AtomicU64,
+    pub(crate) judged: AtomicU64,
+    pub(crate) chunks: AtomicU64,
+    pub(crate) alerts: AtomicU64,
+    pub(crate) strangers: AtomicU64,
+}
+
+/// Add one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The shared state.
+pub(crate) struct State {
+    pub(crate) gateway: String,
+    pub(crate) account: String,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) session_token_s: u64,
+    pub(crate) own_login: GatewaySession,
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) ledger: Recorder,
+    pub(crate) upstream: Upstream,
+    pub(crate) keys: GateKeys,
+    pub(crate) sessions: Sessions<Session>,
+    pub(crate) statements: Statements<Statement>,
+    pub(crate) tickets: Tickets<ChunkContext>,
+    pub(crate) verdicts: VerdictCache,
+    pub(crate) past: Past,
+    pub(crate) own: OwnSession,
+    pub(crate) counters: Counters,
+    epoch: AtomicU64,
+    strangers: Mutex<(u64, u64)>,
+}
+
+/// The parts of [`State`] that differ from one start to the next.
+pub(crate) struct Parts {
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) ledger: Recorder,
+    pub(crate) upstream: Upstream,
+    pub(crate) keys: GateKeys,
+    pub(crate) past: Past,
+}
+
+impl State {
+    /// The state of a gate with this configuration.
+    pub(crate) fn new(config: crate::GateConfig, parts: Parts) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds of a token's life are far below 2^52"
+        )]
+        let token_s = config.session_token_s as f64;
+        Self {
+            gateway: config.gateway,
+            account: config.account,
+            hosts: config.listen.hosts,
+            sessions: Sessions::new(config.limits.sessions, token_s),
+            statements: Statements::new(snowgate_session::StatementLimits::default()),
+            tickets: Tickets::default(),
+            verdicts: VerdictCache::new(config.limits.cache_entries),
+            limits: config.limits,
+            session_token_s: config.session_token_s,
+            own_login: config.gateway_session,
+            own: OwnSession::default(),
+            counters: Counters::default(),
+            epoch: AtomicU64::new(0),
+            strangers: Mutex::default(),
+            bridge: parts.bridge,
+            ledger: parts.ledger,
+            upstream: parts.upstream,
+            keys: parts.keys,
+            past: parts.past,
+        }
+    }
+
+    /// Epoch of policy, catalog and identities.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Policy, catalog or an identity changed: no older verdict is used any more (F4).
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        if self.epoch.swap(epoch, Ordering::AcqRel) != epoch {
+            self.verdicts.clear();
+        }
+    }
+
+    /// The session of a request's token, or why there is none (`protocol.md` section 2.4).
+    pub(crate) fn session(&self, call: &Call) -> Result<Arc<Session>, Refusal> {
+        let login = "log in again";
+        match call.token().map_or(Lookup::Unknown, |token| self.sessions.by_token(token, now_s())) {
+            Lookup::Live(session) if session.over().is_none() => Ok(session),
+            Lookup::Live(_) | Lookup::Gone => {
+                Err(Refusal::with(codes::SESSION_GONE, "session", "the session is over", login))
+            }
+            Lookup::Expired => Err(Refusal::with(
+                codes::TOKEN_EXPIRED,
+                "session",
+                "the session token has expired",
+                "renew it",
+            )),
+            Lookup::Unknown => Err(Refusal::with(
+                codes::TOKEN_UNKNOWN,
+                "session",
+                "the session token is not known here",
+                login,
+            )),
+        }
+    }
+
+    /// `scheme://host:port` as the client reaches us, from the Host header. Only configured names are
+    /// taken (F30): the answer goes into chunk URLs.
+    pub(crate) fn base_url(
+        &self,
+        head: &http::request::Parts,
+        peer: Peer,
+    ) -> Result<String, Refusal> {
+        let refused = || {
+            Refusal::denied(
+                "host",
+                "the Host header names no host of this gateway",
+                "add the name to listen.hosts",
+            )
+        };
+        let mut values = head.headers.get_all(header::HOST).iter();
+        let value = values.next().and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
+        if values.next().is_some() {
+            return Err(refused());
+        }
+        let authority: http::uri::Authority = value.parse().map_err(|_| refused())?;
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(bare));
+        if !known || value.contains('@') {
+            return Err(refused());
+        }
+        let scheme = if peer.encrypted { "https" } else { "http" };
+        Ok(match authority.port_u16() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        })
+    }
+
+    /// Refuse a request and record it, where a session is known.
+    ///
+    /// Ends with the refusal itself, or with the ledger's, if it cannot be recorded.
+    pub(crate) async fn deny(
+        &self,
+        call: &Call,
+        session: Option<&Arc<Session>>,
+        query_id: Option<&Uuid>,
+        refusal: Refusal,
+    ) -> Reply {
+        let found = match session {
+            Some(session) => Some(Arc::clone(session)),
+            None => self.session(call).ok(),
+        };
+        if found.is_none() {
+            return refusal.render(&call.reference, query_id);
+        }
+        let refusal = self.record_denial(call, found.as_ref(), None, &refusal).await;
+        refusal.render(&call.reference, query_id)
+    }
+
+    /// Record a denial; gives back what the client is told.
+    pub(crate) async fn record_denial(
+        &self,
+        call: &Call,
+        session: Option<&Arc<Session>>,
+        sql: Option<&str>,
+        refusal: &Refusal,
+    ) -> Refusal {
+        let path = call.head.uri.path();
+        let what = Denied { reference: &call.reference, path, sql, ..Denied::default() };
+        self.denied(session.map(AsRef::as_ref), &what, refusal).await
+    }
+
+    /// Record a denial; gives back what the client is told: the refusal, or the ledger's.
+    pub(crate) async fn denied(
+        &self,
+        session: Option<&Session>,
+        what: &Denied<'_>,
+        refusal: &Refusal,
+    ) -> Refusal {
+        count(&self.counters.denials);
+        let principal = session.map(|session| session.who.principal.name.clone());
+        let fields = Fields::new()
+            .put("reference", what.reference)
+            .list("rules", &refusal.rules)
+            .put("path", what.path)
+            .put("principal", principal)
+            .put("session", session.map(|session| session.id.clone()))
+            .put("reason", refusal.reason.clone())
+            .put("class", what.class)
+            .put("policy", what.policy);
+        let texts = match (session, what.sql) {
+            (Some(session), Some(sql)) => vec![text("sql", &session.who.principal.key(), sql)],
+            _ => Vec::new(),
+        };
+        match self.ledger.append("denial", fields, texts).await {
+            Ok(_) => refusal.clone(),
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
+    /// Whether a stranger's request may still be recorded this second.
+    pub(crate) fn may_record_stranger(&self) -> bool {
+        count(&self.counters.strangers);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole seconds since 1970"
+        )]
+        let second = now_s() as u64;
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.0 != second {
+            *strangers = (second, 0);
+        }
+        strangers.1 += 1;
+        strangers.1 <= STRANGERS_PER_SECOND
+    }
+
+    /// Tell people and the ledger that something happened that must not.
+    pub(crate) fn alert(
+        &self,
+        kind: &str,
+        session: Option<&Session>,
+        reference: &str,
+        detail: &str,
+    ) {
+        count(&self.counters.alerts);
+        tracing::error!(kind, reference, detail, "alert");
+        let session = session.map(|session| session.id.as_str());
+        let fields = Fields::new()
+            .put("alert", kind)
+            .put("session", session)
+            .put("reference", reference)
+            .put("detail", detail);
+        self.ledger.later("alert", fields);
+        self.bridge.notice(
+            "alert",
+            &json!({"kind": kind, "session": session, "reference": reference, "detail": detail}),
+        );
+    }
+
+    /// The session as the control plane stores it.
+    pub(crate) fn row(&self, session: &Session) -> Option<SessionRow> {
+        let (token, master, token_expires_at_s) = self.sessions.hashes(&session.id)?;
+        let place = session.place();
+        let who = &session.who;
+        let bound = seal_place(&session.id, &who.principal);
+        let sealed = session.upstream.seal(&self.keys.seal, &bound).ok()?;
+        Some(SessionRow {
+            id: session.id.clone(),
+            token_hash: token.to_hex(),
+            master_hash: master.to_hex(),
+            sealed: BASE64.encode(sealed),
+            principal: who.principal.clone(),
+            groups: who.groups.clone(),
+            role: who.role.clone(),
+            warehouse: who.warehouse.clone(),
+            database: place.database,
+            schema: place.schema,
+            input: who.input.clone(),
+            opened_at_s: who.opened_at_s,
+            expires_at_s: who.expires_at_s,
+            token_expires_at_s,
+            client_app: who.client_app.clone(),
+            client_version: who.client_version.clone(),
+            source: who.source.clone(),
+            client_tag: who.client_tag.clone(),
+            state: place.state,
+            overlay: place.overlay,
+            unknown: place.unknown,
+        })
+    }
+
+    /// Take up a session of before the restart. Where it stands is asked for before its next
+    /// statement, since the stored row may be a moment old.
+    pub(crate) fn restore(&self, row: SessionRow) -> Option<()> {
+        let bound = seal_place(&row.id, &row.principal);
+        let sealed = BASE64.decode(&row.sealed).ok()?;
+        let upstream = self.upstream.unseal(&self.keys.seal, &sealed, &bound).ok()?;
+        let who = Who {
+            principal: row.principal,
+            groups: row.groups,
+            role: row.role,
+            warehouse: row.warehouse,
+            input: row.input,
+            client_app: row.client_app,
+            client_version: row.client_version,
+            source: row.source,
+            opened_at_s: row.opened_at_s,
+            expires_at_s: row.expires_at_s,
+            client_tag: row.client_tag,
+        };
+        let place = Place {
+            database: row.database,
+            schema: row.schema,
+            state: row.state,
+            overlay: row.overlay,
+            unknown: true,
+        };
+        let session = Session::new(row.id.clone(), who, place, upstream, true);
+        self.sessions
+            .restore(Restored {
+                id: row.id,
+                token: TokenHash::from_hex(&row.token_hash)?,
+                master: TokenHash::from_hex(&row.master_hash)?,
+                token_expires_at_s: row.token_expires_at_s,
+                expires_at_s: row.expires_at_s,
+                owner: Arc::new(session),
+            })
+            .ok()
+    }
+
+    /// Store what changed about a session. A failure is logged: the session goes on, and a restart
+    /// finds the row of before.
+    pub(crate) async fn session_changed(&self, session: &Session) {
+        let Some(row) = self.row(session) else { return };
+        let limit = self.limits.judge_limit();
+        if let Err(refusal) = self.bridge.keep_session("session_changed", &row, limit).await {
+            tracing::warn!(session = session.id, reason = refusal.reason, "session not stored");
+        }
+    }
+
+    /// Longest answer to a poll.
+    pub(crate) fn poll_hold(&self) -> Duration {
+        self.limits.poll_hold()
+    }
+}
+
+/// What was denied, for the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Denied<'a> {
+    pub(crate) reference: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) class: Option<&'a str>,
+    pub(crate) policy: Option<&'a str>,
+    pub(crate) sql: Option<&'a str>,
+}
