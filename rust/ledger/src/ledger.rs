@@ -56,7 +56,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Name of the log, and of its key.
     pub origin: String,
-    /// Ed25519 signing key, PKCS#8 in PEM, outside `dir`; `<key_file>.pub` holds the verifier key.
+    /// Ed25519 signing key, PKCS#8 in PEM, outside `dir`. Its verifier key lies beside it: `ledger.pub`
+    /// for `ledger.key`.
     pub key_file: PathBuf,
     /// Begin a new ledger, with a new key if there is none, where the directory is empty.
     pub create: bool,

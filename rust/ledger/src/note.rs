@@ -212,7 +212,7 @@ impl Signer {
         Ok(Self { key: VerifyingKey { name: origin.to_owned(), public }, pair })
     }
 
-    /// Makes a key, readable by this user only, with its verifier key beside it in `<path>.pub`.
+    /// Makes a key, readable by this user only.
     pub(crate) fn create(path: &Path, origin: &str) -> Result<Self, LedgerError> {
         let failure = |_| LedgerError::key("cannot make an Ed25519 key");
         let pair = Ed25519KeyPair::generate().map_err(failure)?;
@@ -223,15 +223,17 @@ impl Signer {
         Self::load(path, origin)
     }
 
-    /// Writes `<path>.pub` if it is missing.
+    /// Writes the verifier key beside the signing key, as `<name>.pub`, if it is missing.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] when the file holds another key: auditors would be given it.
     pub(crate) fn publish(&self, path: &Path) -> Result<(), LedgerError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".pub");
-        let path = Path::new(&name);
+        let public = path.with_extension("pub");
+        if public == path {
+            return Err(LedgerError::key("the file of the signing key may not end in `.pub`"));
+        }
+        let path = public.as_path();
         match fs::read_to_string(path) {
             Ok(text) if text.trim() == self.key.to_string() => Ok(()),
             Ok(_) => Err(LedgerError::Refused {

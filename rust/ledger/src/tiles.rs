@@ -7,10 +7,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use crate::{
     Broken, Checkpoint, LedgerError, VerifyingKey,
     files::failed,
-    proof::Nodes,
+    proof::{Nodes, inclusion_proof},
     tile::{Kind, TileId, WIDTH},
     tree::{Frontier, Hash},
 };
@@ -47,6 +49,22 @@ impl TileDir {
     /// The checkpoint as signed.
     pub fn note(&self) -> &[u8] {
         &self.note
+    }
+
+    /// Proof that the entry `index` is in the log, for whoever has the entry and the verifier key: text
+    /// of the form C2SP tlog-proof, with the checkpoint in it.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Proof`] when the published log has no such entry.
+    pub fn prove(&self, index: u64) -> Result<Vec<u8>, LedgerError> {
+        let mut text = format!("c2sp.org/tlog-proof@v1\nindex {index}\n");
+        for hash in inclusion_proof(self, index, self.checkpoint.size)? {
+            text += &BASE64_STANDARD.encode(hash);
+            text.push('\n');
+        }
+        text.push('\n');
+        Ok([text.as_bytes(), &self.note].concat())
     }
 
     fn read(&self, id: TileId) -> Result<Vec<Hash>, LedgerError> {

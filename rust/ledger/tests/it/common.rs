@@ -43,7 +43,7 @@ impl Home {
     }
 
     pub(crate) fn vkey(&self) -> String {
-        fs::read_to_string(self.0.path().join("signing.pem.pub")).unwrap()
+        fs::read_to_string(self.0.path().join("signing.pub")).unwrap()
     }
 
     pub(crate) fn verify(&self) -> Result<Report, LedgerError> {

@@ -77,7 +77,7 @@ fn a_ledger_that_grew_beyond_what_is_known_opens() {
 fn a_ledger_of_another_origin_is_refused() {
     let home = Home::new();
     small(&home);
-    fs::remove_file(home.0.path().join("signing.pem.pub")).unwrap();
+    fs::remove_file(home.0.path().join("signing.pub")).unwrap();
 
     let error = refusal(Settings { origin: "snowgate/gw-2".into(), ..home.settings() });
 
@@ -93,7 +93,7 @@ fn a_missing_or_other_signing_key_is_refused() {
     let missing = refusal(home.settings());
     fs::copy(other.key_file(), home.key_file()).unwrap();
     let replaced = refusal(home.settings());
-    fs::remove_file(home.0.path().join("signing.pem.pub")).unwrap();
+    fs::remove_file(home.0.path().join("signing.pub")).unwrap();
     let both_replaced = refusal(home.settings());
 
     assert!(missing.to_string().contains("is missing; what to do: restore the key"), "{missing}");

@@ -155,5 +155,11 @@ fn a_published_ledger_proves_its_entries() {
         verify_consistency((old, &root_at(&tiles, old).unwrap()), (size, &root), &proof).unwrap();
     }
     assert_eq!(size, count);
+    let text = String::from_utf8(tiles.prove(700).unwrap()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let steps = inclusion_proof(&tiles, 700, size).unwrap().len();
+    assert_eq!(&lines[..2], ["c2sp.org/tlog-proof@v1", "index 700"]);
+    assert_eq!((lines[2 + steps], lines[3 + steps]), ("", ORIGIN));
+    assert!(text.ends_with(&home.verify().unwrap().checkpoint));
     assert!(inclusion_proof(&tiles, size, size + 1).is_err());
 }
