@@ -8,10 +8,13 @@ __all__ = [
     "Classified",
     "Gate",
     "GateError",
+    "MaskError",
     "SqlError",
     "StatementHead",
     "classify",
     "lex",
+    "mask_arrow_stream",
+    "mask_json_rowset",
     "string_value",
 ]
 
@@ -188,3 +191,24 @@ def lex(text: str) -> list[tuple[str, str]]:
 
 def string_value(text: str) -> str | None:
     """The value of a string constant, `'…'` or `$$…$$`; None for anything else."""
+
+class MaskError(ValueError):
+    """A plan that is none, or a result that does not fit it. Argument: reason."""
+
+def mask_json_rowset(plan: str, rowset: bytes) -> tuple[bytes, int]:
+    """Mask a rowset, `[[…],[…]]`, for tests and tools: a live result never enters Python.
+
+    Args:
+        plan: JSON, an array of `[type, mask]` in output order: the `type` of a rowtype entry, and
+            `"pass"`, `"redact"`, `"null"`, `"void"` or `{"partial": [first, last]}`.
+        rowset: Rows of text or null.
+
+    Returns:
+        The masked rowset, and its number of rows.
+
+    Raises:
+        MaskError: The plan is none, or the rowset does not fit it.
+    """
+
+def mask_arrow_stream(plan: str, stream: bytes) -> tuple[bytes, int]:
+    """Mask an Arrow IPC stream; otherwise as `mask_json_rowset`."""

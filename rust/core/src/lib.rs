@@ -6,6 +6,7 @@
 
 mod bridge;
 mod gate;
+mod mask;
 mod sql;
 
 /// The extension module `snowgate._core`.
@@ -15,6 +16,8 @@ mod _core {
     use crate::bridge::Bridge;
     #[pymodule_export]
     use crate::gate::{Gate, GateError};
+    #[pymodule_export]
+    use crate::mask::{MaskError, mask_arrow_stream, mask_json_rowset};
     #[pymodule_export]
     use crate::sql::{Classified, SqlError, StatementHead, classify, lex, string_value};
 }

@@ -170,6 +170,22 @@ fn anything_but_rows_of_text_or_null_is_an_error() {
 }
 
 #[test]
+fn what_is_not_utf8_is_found_wherever_it_stands() {
+    let plan = plan(&[(LogicalType::Text, Mask::Pass), (LogicalType::Text, Mask::Pass)]);
+    let wrong: [&[u8]; 6] = [b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5", b"\x80"];
+
+    for (wrong, before, after) in wrong
+        .iter()
+        .flat_map(|wrong| (0..10).flat_map(move |b| (0..10).map(move |a| (wrong, b, a))))
+    {
+        let text = [&vec![b'x'; before][..], wrong, &vec![b'y'; after]].concat();
+        let rows = [b"[[\"", &text[..], b"\",\"what follows\"]]"].concat();
+
+        assert!(mask_json_rowset(&plan, &rows, &mut Vec::new()).is_err(), "{rows:?}");
+    }
+}
+
+#[test]
 fn an_error_does_not_quote_the_result() {
     let plan = plan(&[(LogicalType::Text, Mask::Redact)]);
 
