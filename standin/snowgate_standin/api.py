@@ -14,7 +14,7 @@ from snowgate_standin import binds, replies
 from snowgate_standin.engine import Engine
 from snowgate_standin.errors import SnowflakeError
 from snowgate_standin.faults import Faults
-from snowgate_standin.http import Request, Response, json_response
+from snowgate_standin.http import Request, Response, compressed, json_response
 from snowgate_standin.identity import KeyPair, bad_credentials, invalid_jwt
 from snowgate_standin.queries import Queries, Query
 from snowgate_standin.replies import Reply
@@ -78,7 +78,7 @@ class Api:
         if reply is None:
             return json_response(replies.failure(_not_found(request.path)), 404)
         self._faults.after(request.path, sql, reply)
-        return json_response(reply)
+        return compressed(request, json_response(reply))
 
     async def _route(self, request: Request, body: dict[str, Any]) -> Reply | None:
         route = (request.method, request.path)
@@ -177,6 +177,7 @@ class Api:
         session = self._sessions.find(_token(request))
         self._queries.cancel_session(session.id)
         self._sessions.close(session)
+        asyncio.get_running_loop().run_in_executor(None, session.dispose)
         return replies.success()
 
     # -- statements ------------------------------------------------------------------------

@@ -6,8 +6,9 @@ as it was written and DuckDB as it was translated.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -156,15 +157,21 @@ class Catalog:
     """Look-ups for one process; reads run on the connection of the asking session."""
 
     def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
-        self._root = root
-        root.execute(_TEXTS)
+        self._root = root.cursor()
+        self._lock = threading.Lock()
+        self._root.execute(_TEXTS)
+
+    def _run(self, sql: str, values: list[str] | None = None) -> list[tuple[Any, ...]]:
+        """A statement on the catalog's own connection, which all threads share."""
+        with self._lock:
+            return self._root.execute(sql, values).fetchall()
 
     def add_database(self, name: str) -> None:
         """Give a fresh database the INFORMATION_SCHEMA the stand-in answers from."""
-        self._root.execute(_VIEWS.format(db=name))
+        self._run(_VIEWS.format(db=name))
 
     def keep_view(self, name: Name, text: str) -> None:
-        self._root.execute(
+        self._run(
             "INSERT OR REPLACE INTO _fs_global._standin.view_text VALUES (?, ?, ?, ?)",
             [*name, text],
         )
@@ -218,11 +225,11 @@ class Catalog:
         if found is None or kind.upper() not in (found.kind, "TABLE"):
             raise missing("Object", ".".join(name))
         if found.kind == "VIEW":
-            rows = self._root.execute(
+            rows = self._run(
                 "SELECT text FROM _fs_global._standin.view_text"
                 " WHERE catalog = ? AND schema = ? AND name = ?",
                 list(found.name),
-            ).fetchall()
+            )
             if not rows:
                 raise missing("View", ".".join(name))
             return str(rows[0][0])

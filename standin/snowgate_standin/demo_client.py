@@ -66,7 +66,9 @@ def _connect(options: argparse.Namespace) -> snowflake.connector.SnowflakeConnec
     )
 
 
-def _error(error: Error) -> dict[str, Any]:
+def _error(error: Exception) -> dict[str, Any]:
+    if not isinstance(error, Error):
+        return {"errno": None, "sqlstate": None, "msg": f"{type(error).__name__}: {error}"}
     return {"errno": error.errno, "sqlstate": error.sqlstate, "msg": str(error.raw_msg or error)}
 
 
@@ -102,7 +104,7 @@ def main(given: list[str] | None = None) -> int:
     for sql in options.statements:
         try:
             line = _run(cursor, sql, options)
-        except Error as error:
+        except Exception as error:  # noqa: BLE001  a client reports whatever went wrong
             line, refused = {"error": _error(error)}, 1
         print(json.dumps(line, default=str), flush=True)
     connection.close()

@@ -3,7 +3,8 @@
 Source of both encodings: what the released drivers read. FIXED columns take the narrowest width
 that holds their values in the whole result, so the same column is int8 in one result and int64 in
 the next. Within one result every piece has the same schema: connector 5.2.0 reads all pieces with
-the schema of the first one, and returns wrong numbers when they differ.
+the schema of the first one and returns wrong numbers when they differ, and `fetch_arrow_all` of
+4.8.1 fails then.
 """
 
 from __future__ import annotations

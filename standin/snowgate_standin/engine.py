@@ -17,18 +17,19 @@ from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
 from sqlglot import exp
 
-from snowgate_standin import SERVER_VERSION, data, encode, local
+from snowgate_standin import SERVER_VERSION, data, encode, history, local
 from snowgate_standin.access import Access, target
 from snowgate_standin.catalog import Catalog, resolve
 from snowgate_standin.columns import Column, column, of_arrow
 from snowgate_standin.errors import SnowflakeError, missing, translate, unsupported
 from snowgate_standin.prepare import Preparation, function_name, literal_names, origins
-from snowgate_standin.result import Result
+from snowgate_standin.result import RecentResults, Result
 from snowgate_standin.roles import Roles
 
 if TYPE_CHECKING:
     from fakesnow.conn import FakeSnowflakeConnection
 
+    from snowgate_standin.queries import Query
     from snowgate_standin.session import Session
     from snowgate_standin.settings import Settings
 
@@ -50,6 +51,9 @@ class Job(Protocol):
     binds: list[Any] | None
     batch: list[list[Any]] | None
     describe_only: bool
+
+    def setting(self, name: str) -> Any:
+        """A parameter of the statement, or else of its session."""
 
     def wait(self, seconds: float) -> None:
         """Sleep, or raise the cancellation."""
@@ -79,6 +83,8 @@ class Engine:
         self._fake.duck_conn.execute("SET GLOBAL enable_external_access = false")
         self._fake.create_database_on_connect = False
         self._fake.create_schema_on_connect = False
+        self.history: Callable[[], list[Query]] = list
+        self._recent = RecentResults()
         self.find_result: Callable[[str], Result | None] = lambda _: None
         self.cancel_session: Callable[[int], None] = lambda _: None
         self.cancel_query: Callable[[str], bool] = lambda _: False
@@ -118,12 +124,13 @@ class Engine:
         expression = literal_names(parsed[0])
         for match in _MARK.finditer(sql):
             job.wait(float(match[1]))
-        if isinstance(expression, exp.Command) and (inner := local.explained(sql)):
+        stripped = local.bare(sql)
+        if isinstance(expression, exp.Command) and (inner := local.explained(stripped)):
             with session.lock:
                 return self.local.explain(session, sqlglot.parse_one(inner, read="snowflake"))
         with session.lock:
             job.wait(0)
-            answer = self.local.answer(session, expression, sql)
+            answer = self.local.answer(session, expression, stripped)
             if answer is not None:
                 return answer
             self._current(session, expression)
@@ -135,8 +142,16 @@ class Engine:
             job.wait(seconds)
         with session.lock, job.running(session.connection._duck_conn):
             if isinstance(expression, exp.Query):
-                return self._query(session, prepared, job, traced)
-            return self._statement(session, expression, prepared, job)
+                return self._recent.get_or_run(
+                    session,
+                    job,
+                    expression,
+                    lambda: self._query(session, prepared, job, traced),
+                )
+            try:
+                return self._statement(session, expression, prepared, job)
+            finally:
+                self._recent.clear()
 
     def _current(self, session: Session, expression: exp.Expression) -> None:
         """Refuse unqualified names where no database or schema is current."""
@@ -187,6 +202,10 @@ class Engine:
             return self._drop_database(session, original)
         if isinstance(prepared, exp.Alter) and (answer := self._renamed(session, prepared)):
             return answer
+        manual = str(session.parameters.get("AUTOCOMMIT", True)).lower() == "false"
+        if manual and type(original) in _DML and not session.in_transaction:
+            duck.execute("BEGIN")
+            session.in_transaction = True
         rows = job.batch if job.batch is not None else [job.binds]
         cursor = FakeSnowflakeCursor(connection, duck)
         changed = 0
@@ -265,7 +284,9 @@ class Engine:
             elif kind in ("TABLE", "VIEW"):
                 name = resolve(table, session)
                 found = self.catalog.find(session, name)
-                if found is not None and not found.temporary:
+                if found is not None and found.temporary:
+                    session.temporary = True
+                elif found is not None:
                     self.roles.owners[name] = session.role
                 if kind == "VIEW":
                     self.catalog.keep_view(name, sql.strip().rstrip(";") + ";")
@@ -307,7 +328,13 @@ class Engine:
         values["GET_DDL"] = lambda given: self._ddl(session, given)
         values["SYSTEM$CANCEL_ALL_QUERIES"] = lambda given: self._cancel_all(given)
         values["SYSTEM$CANCEL_QUERY"] = lambda given: self._cancel(given)
-        return Preparation(session, self.catalog, values, lambda i: self._scan(session, i))
+        return Preparation(
+            session,
+            self.catalog,
+            values,
+            scan=lambda query_id: self._scan(session, query_id),
+            history=lambda: history.register(session, self.history()),
+        )
 
     def _ddl(self, session: Session, given: list[exp.Expression]) -> str:
         if len(given) < 2 or function_name(given[1]):
@@ -330,9 +357,7 @@ class Engine:
         result = self.find_result(query_id)
         if result is None:
             raise SnowflakeError("000709", "02000", f"Statement {query_id} not found")
-        name = f"STANDIN_SCAN_{uuid.uuid4().hex.upper()}"
-        session.connection._duck_conn.register(name, result.table)
-        return name
+        return history.expose(session, result.table)
 
 
 def _columns(

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 
 _LARGEST_BODY = 64 * 1024 * 1024
+_WORTH_COMPRESSING = 4096
 
 
 @dataclass(slots=True)
@@ -55,6 +56,15 @@ class Drop(Exception):
 
 def json_response(value: Any, status: int = 200) -> Response:
     return Response(status, orjson.dumps(value), {"content-type": "application/json"})
+
+
+def compressed(request: Request, response: Response) -> Response:
+    """The response gzip-encoded, as Snowflake does, where that is worth it and allowed."""
+    allowed = "gzip" in request.headers.get("accept-encoding", "")
+    if not allowed or len(response.body) < _WORTH_COMPRESSING:
+        return response
+    headers = {**response.headers, "content-encoding": "gzip"}
+    return Response(response.status, gzip.compress(response.body, 1), headers)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

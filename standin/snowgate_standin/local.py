@@ -36,6 +36,7 @@ _ROLE = re.compile(
     rf"(CREATE|DROP)\s+(?:OR\s+REPLACE\s+)?ROLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?{_NAME}",
     re.IGNORECASE,
 )
+_COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|//[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?:USING\s+(?:TABULAR|JSON|TEXT)\s+)?", re.IGNORECASE)
 
 
@@ -294,6 +295,12 @@ class Local:
             where = ".".join(resolve(table, session))
             rows.append(["1", str(number), "[0]", "TableScan", where, None, None, "1", "1", "1024"])
         return texts(names, rows, EXPLAIN)
+
+
+def bare(sql: str) -> str:
+    """The statement without leading comments and trailing semicolons."""
+    match = _COMMENTS.match(sql)
+    return sql[match.end() if match else 0 :].rstrip().rstrip(";")
 
 
 def explained(sql: str) -> str | None:

@@ -119,6 +119,7 @@ class Preparation:
     catalog: Catalog
     values: Mapping[str, Callable[[list[exp.Expression]], str | None]]
     scan: Callable[[str], str]
+    history: Callable[[], str]
     waits: list[float] = field(default_factory=list)
 
     def run(self, expression: exp.Expression, sql: str) -> exp.Expression:
@@ -177,13 +178,8 @@ class Preparation:
         return names
 
     def _replace(self, node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.TableFromRows) and function_name(node.this) == "RESULT_SCAN":
-            arguments = node.this.expressions
-            query_id = self._value(arguments[0]) if arguments else self.session.last_query_id
-            table = exp.to_table(self.scan(query_id or ""))
-            if node.args.get("alias"):
-                table.set("alias", node.args["alias"])
-            return table
+        if isinstance(node, exp.TableFromRows):
+            return self._rows_of(node)
         if type(node) in _CLOCKS:
             return exp.Anonymous(this=_CLOCKS[type(node)])
         if isinstance(node, exp.Struct) and len(node.expressions) == 1:
@@ -200,6 +196,22 @@ class Preparation:
             value = self.values[name](node.expressions)
             return exp.Null() if value is None else exp.Literal.string(value)
         return node
+
+    def _rows_of(self, node: exp.TableFromRows) -> exp.Expression:
+        """RESULT_SCAN and QUERY_HISTORY become tables; fakesnow does the others."""
+        call = node.this.expression if isinstance(node.this, exp.Dot) else node.this
+        name = function_name(call)
+        if name == "RESULT_SCAN":
+            given = call.expressions
+            query_id = self._value(given[0]) if given else self.session.last_query_id
+            table = exp.to_table(self.scan(query_id or ""))
+        elif name.startswith("QUERY_HISTORY"):
+            table = exp.to_table(self.history())
+        else:
+            return node
+        if node.args.get("alias"):
+            table.set("alias", node.args["alias"])
+        return table
 
     def _value(self, node: exp.Expression) -> str | None:
         if function_name(node) == "LAST_QUERY_ID":

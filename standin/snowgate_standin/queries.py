@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snowgate_standin.errors import SnowflakeError, canceled
-from snowgate_standin.result import ChunkStore, Result
+from snowgate_standin.result import Result
 
 if TYPE_CHECKING:
     from snowgate_standin.engine import Engine
     from snowgate_standin.session import Session
 
 _KEPT = 5_000
-_KEPT_BYTES = 2 * 1024**3
+_KEPT_BYTES = 4 * 1024**3
+_KEPT_S = 60
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +42,7 @@ class Query:
     ended: float | None = None
     result: Result | None = None
     error: SnowflakeError | None = None
+    ending: SnowflakeError = field(default_factory=canceled)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     _cancel: threading.Event = field(default_factory=threading.Event)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -53,6 +55,10 @@ class Query:
         if self.error is None:
             return "SUCCESS"
         return "ABORTED" if self.error.code == "000604" else "FAILED_WITH_ERROR"
+
+    def setting(self, name: str) -> Any:
+        """A parameter of the statement, or else of its session."""
+        return self.parameters.get(name, self.session.parameters.get(name))
 
     def wait(self, seconds: float) -> None:
         """Sleep in the worker thread, or raise the cancellation as soon as it comes."""
@@ -86,9 +92,8 @@ class Query:
 class Queries:
     """Starts, finds, cancels and forgets queries. Used from the event loop only."""
 
-    def __init__(self, engine: Engine, chunks: ChunkStore) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._chunks = chunks
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="query")
         self._by_id: OrderedDict[str, Query] = OrderedDict()
         self._by_request: dict[tuple[int, str], Query] = {}
@@ -98,6 +103,7 @@ class Queries:
         self.by_sql: Counter[str] = Counter()
         loop = asyncio.get_running_loop()
         engine.find_result = self._find_result
+        engine.history = self._history
         engine.cancel_session = lambda session: self._soon(loop, self.cancel_session, session)
         engine.cancel_query = self._cancel_from_thread(loop)
 
@@ -119,6 +125,9 @@ class Queries:
         query = self._by_id.get(query_id)
         return query.result if query else None
 
+    def _history(self) -> list[Query]:
+        return list(self._by_id.values())
+
     def find(self, query_id: str) -> Query | None:
         return self._by_id.get(query_id)
 
@@ -130,6 +139,9 @@ class Queries:
         self._by_id[query.id] = query
         self._by_request[query.session.id, query.request_id] = query
         self._shrink()
+        limit = float(query.setting("STATEMENT_TIMEOUT_IN_SECONDS") or 0)
+        if limit:
+            asyncio.get_running_loop().call_later(limit, self._time_out, query, limit)
         task = asyncio.get_running_loop().create_task(self._run(query))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -139,7 +151,7 @@ class Queries:
         try:
             query.result = await loop.run_in_executor(self._threads, self._execute, query)
         except SnowflakeError as error:
-            query.error = canceled() if query.asked_to_end else error
+            query.error = query.ending if query.asked_to_end else error
         finally:
             query.ended = time.time()
             query.session.last_query_id = query.id
@@ -157,12 +169,20 @@ class Queries:
                     "session": query.session.id,
                     "role": query.session.role,
                     "secondary": query.session.secondary,
-                    "query_tag": query.parameters.get(
-                        "QUERY_TAG", query.session.parameters.get("QUERY_TAG")
-                    ),
+                    "query_tag": query.setting("QUERY_TAG"),
                 }
             )
         return self._engine.execute(query.session, query)
+
+    def _time_out(self, query: Query, limit: float) -> None:
+        if query.ended is None:
+            query.ending = SnowflakeError(
+                "000630",
+                "57014",
+                f"Statement reached its statement or warehouse timeout of {limit:g} second(s) and "
+                "was canceled.",
+            )
+            self.cancel(query)
 
     def cancel(self, query: Query) -> None:
         """End a running query; DuckDB is asked again until it has stopped."""
@@ -178,15 +198,14 @@ class Queries:
                 self.cancel(query)
 
     def _shrink(self) -> None:
-        """Forget the oldest finished queries beyond 5,000, or beyond 2 GiB of results."""
+        """Forget the oldest queries beyond 5,000 or 4 GiB of results, a minute after their end."""
         held = sum(q.result.table.nbytes for q in self._by_id.values() if q.result)
         for key, query in list(self._by_id.items())[:-1]:
             if len(self._by_id) <= _KEPT and held <= _KEPT_BYTES:
                 break
-            if query.ended is None:
+            if query.ended is None or time.time() - query.ended < _KEPT_S:
                 continue
             if query.result is not None:
                 held -= query.result.table.nbytes
-                self._chunks.forget(query.result)
             del self._by_id[key]
             self._by_request.pop((query.session.id, query.request_id), None)

@@ -83,7 +83,7 @@ async def run(settings: Settings) -> None:
     engine = await asyncio.to_thread(Engine, settings)
     chunks, faults, log = ChunkStore(vary=settings.vary_widths), Faults(), RequestLog(settings.log)
     sessions = Sessions(settings.token_s, settings.master_s)
-    queries = Queries(engine, chunks)
+    queries = Queries(engine)
     servers = [
         _server(Api(settings, engine, sessions, queries, faults, log).handle, settings, tls=True),
         _server(Storage(queries, chunks, faults, log).handle, settings, tls=True),

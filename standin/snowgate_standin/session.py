@@ -38,7 +38,10 @@ _numbers = itertools.count(4_200_000_001)
 
 @dataclass(slots=True)
 class Session:
-    """One login. `lock` serialises its statements on DuckDB; waiting happens outside it."""
+    """One login. `lock` serialises its statements on DuckDB; waiting happens outside it.
+
+    `temporary` is set for good once it has made a temporary object.
+    """
 
     user: str
     client_app: str
@@ -50,6 +53,7 @@ class Session:
     id: int = field(default_factory=lambda: next(_numbers))
     last_query_id: str | None = None
     in_transaction: bool = False
+    temporary: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
 
@@ -60,6 +64,11 @@ class Session:
     @property
     def schema(self) -> str | None:
         return self.connection.schema if self.connection.schema_set else None
+
+    def dispose(self) -> None:
+        """Close the connection, once no statement runs on it; temporary objects go with it."""
+        with self.lock:
+            self.connection.close()
 
 
 @dataclass(slots=True)

@@ -29,6 +29,14 @@ def test_a_signed_token_logs_in_without_a_login_name(standin: Standin) -> None:
     assert "standin" in reply["data"]["serverVersion"]
 
 
+def test_times_in_milliseconds_are_taken_as_from_the_node_driver(standin: Standin) -> None:
+    now = int(time.time() * 1000)
+    token = signed(standin, iat=now, exp=now + 120_000)
+    assert _login(standin, key_pair(token))["success"] is True
+    token = signed(standin, iat=now - 900_000, exp=now - 600_000)
+    assert _login(standin, key_pair(token))["code"] == "390144"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

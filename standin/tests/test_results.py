@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import gzip
 import json
 import urllib.error
 import urllib.request
@@ -15,6 +16,9 @@ import pyarrow as pa
 import pytest
 from harness import Standin, key_pair, signed
 from snowflake.connector.errors import Error
+
+from snowgate_standin.columns import of_arrow
+from snowgate_standin.result import ChunkStore, Result
 
 JSON = {"session_parameters": {"PYTHON_CONNECTOR_QUERY_RESULT_FORMAT": "JSON"}}
 
@@ -101,6 +105,19 @@ def test_arrow_carries_the_metadata_drivers_read(standin: Standin) -> None:
     assert metadata[b"logicalType"] == b"FIXED"
     assert (metadata[b"scale"], metadata[b"precision"]) == (b"2", b"12")
     assert metadata[b"finalType"] == b"T"
+
+
+def test_widths_follow_the_result_or_on_demand_each_chunk() -> None:
+    table = pa.table({"N": [1, 2, 300, 70_000]})
+    columns = tuple(of_arrow(field) for field in table.schema)
+
+    def types(*, vary: bool) -> list[str]:
+        result, store = Result(columns, table, 4096, arrow=True), ChunkStore(vary=vary)
+        bodies = [gzip.decompress(store.body(result, "arrow", first, 1)) for first in range(4)]
+        return [str(pa.ipc.open_stream(body).schema.field(0).type) for body in bodies]
+
+    assert types(vary=False) == ["int32"] * 4
+    assert types(vary=True) == ["int8", "int8", "int16", "int32"]
 
 
 def test_javascript_gets_json_and_others_arrow(standin: Standin) -> None:

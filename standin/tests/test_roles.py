@@ -42,6 +42,18 @@ def test_a_granted_role_can_be_used_and_others_cannot(analyst: Any) -> None:
     assert _refusal(analyst, "USE ROLE ACCOUNTADMIN")[:2] == (3013, "42501")
 
 
+def test_comments_before_a_statement_do_not_change_it(standin: Standin) -> None:
+    with standin.connect(role="SYSADMIN") as connection:
+        cursor = connection.cursor()
+        cursor.execute("/* a */ -- b\n CREATE ROLE COMMENTED;")
+        cursor.execute("-- c\nGRANT ROLE COMMENTED TO USER SVC_SNOWGATE;")
+        cursor.execute("/* d */ USE ROLE COMMENTED;")
+        assert cursor.execute("SELECT CURRENT_ROLE();").fetchone() == ("COMMENTED",)
+        cursor.execute("USE ROLE SYSADMIN")
+        cursor.execute("DROP ROLE COMMENTED")
+        assert cursor.execute("/* e */ EXPLAIN SELECT 1").fetchone()[3] == "GlobalStats"
+
+
 @pytest.mark.parametrize(
     "sql",
     [

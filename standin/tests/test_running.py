@@ -176,3 +176,52 @@ def test_put_and_get_have_their_true_shape_and_lead_nowhere(standin: Standin) ->
         assert "STANDIN-SECRET" in reply["stageInfo"]["creds"]["AWS_TOKEN"]
         with pytest.raises(Error):
             connection.cursor().execute("PUT file:///nowhere/x @~")
+
+
+def test_a_statement_that_outlasts_its_timeout_is_cancelled(standin: Standin) -> None:
+    with standin.connect() as connection:
+        cursor = connection.cursor()
+        cursor.execute("ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = 1")
+        with pytest.raises(ProgrammingError) as caught:
+            cursor.execute("SELECT SYSTEM$WAIT(20)")
+        assert (caught.value.errno, caught.value.sqlstate) == (630, "57014")
+
+
+def test_the_history_names_every_statement_with_its_tag(standin: Standin) -> None:
+    with standin.connect() as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 4711", _statement_params={"QUERY_TAG": "mine"})
+        query = cursor.sfqid
+        cursor.execute(
+            "SELECT QUERY_TEXT, QUERY_TAG, EXECUTION_STATUS, ROWS_PRODUCED"
+            f" FROM TABLE(CRM.INFORMATION_SCHEMA.QUERY_HISTORY()) WHERE QUERY_ID = '{query}'"
+        )
+        assert cursor.fetchall() == [("SELECT 4711", "mine", "SUCCESS", 1)]
+
+
+def test_a_kept_result_is_not_used_after_a_change(standin: Standin) -> None:
+    with standin.connect(role="ETL") as one, standin.connect(role="ETL") as two:
+        first, second = one.cursor(), two.cursor()
+        first.execute("CREATE TABLE KEPT AS SELECT 1 A")
+        count = "SELECT COUNT(*) FROM KEPT"
+        assert first.execute(count).fetchone() == second.execute(count).fetchone() == (1,)
+        second.execute("INSERT INTO KEPT VALUES (2)")
+        assert first.execute(count).fetchone() == (2,)
+        second.execute("BEGIN")
+        second.execute("INSERT INTO KEPT VALUES (3)")
+        assert first.execute(count).fetchone() == (2,)
+        assert second.execute(count).fetchone() == (3,)
+        second.execute("COMMIT")
+        assert first.execute(count).fetchone() == (3,)
+        second.execute("DROP TABLE KEPT")
+
+
+def test_without_autocommit_changes_wait_for_a_commit(standin: Standin) -> None:
+    with standin.connect(role="ETL") as one, standin.connect(role="ETL", autocommit=False) as two:
+        reader, writer = one.cursor(), two.cursor()
+        reader.execute("CREATE TABLE WAITING (A INT)")
+        writer.execute("INSERT INTO WAITING VALUES (1)")
+        assert reader.execute("SELECT COUNT(*) FROM WAITING").fetchone() == (0,)
+        two.commit()
+        assert reader.execute("SELECT COUNT(*) FROM WAITING").fetchone() == (1,)
+        reader.execute("DROP TABLE WAITING")
