@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ import trio
 
 from snowgate._core import Bridge, Gate, GateError
 from snowgate.approval.desk import ApprovalDesk
+from snowgate.audit.entries import read_entries
 from snowgate.config import Config, load_config
 from snowgate.console import serve_api
 from snowgate.control.calls import GateCalls
@@ -104,7 +105,7 @@ class Gateway:
                 calls.attach(gate)
                 current.attach(gate)
                 desk = await ApprovalDesk.open(store.approvals, calls, gate.wake)
-                await _witness(desk, paths)
+                await _witness(desk, paths.ledger)
                 judge = Judge(current)
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
                 holding = Holding(desk, judge)
@@ -153,6 +154,19 @@ class Gateway:
                         await heads.save()
                     bridge.stop()
                     nursery.cancel_scope.cancel()
+
+
+async def _witness(desk: ApprovalDesk, ledger: Path) -> None:
+    """Show the desk what the ledger says of its approvals: votes count only if it has them (F7)."""
+
+    def read() -> list[tuple[int, Mapping[str, object]]]:
+        return [
+            (entry.seq, entry.fields) for entry in read_entries(ledger) if entry.kind == "approval"
+        ]
+
+    if desk.open_count:
+        for seq, fields in await trio.to_thread.run_sync(read):
+            desk.witness(seq, fields)
 
 
 async def _start(document: bytes, bridge: Bridge) -> Gate:

@@ -281,6 +281,11 @@ class ApprovalDesk:
         """
         await self._withdraw(query_id, ApprovalState.ABANDONED, why)
 
+    @property
+    def open_count(self) -> int:
+        """Approvals that can still change."""
+        return len(self._open)
+
     def seen(self, query_id: str) -> None:
         """Note that somebody waits for a held statement."""
         held = self._open.get(query_id)

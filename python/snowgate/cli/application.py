@@ -11,21 +11,25 @@ application = App(
     help="An identity-aware gateway between machine identities and Snowflake.",
     version=lambda: version("snowgate"),
 )
-
-application.command("snowgate.cli.serve:serve")
-application.command("snowgate.cli.serve:check")
-application.command("snowgate.cli.ledger:verify")
-application.command("snowgate.cli.ledger:replay")
-
 _ledger = App(name="ledger", help="Read a ledger.")
-_ledger.command("snowgate.cli.ledger:cat")
-application.command(_ledger)
-
 _approvals = App(name="approvals", help="See and decide held statements.")
-for _name in ("list", "show", "approve", "deny"):
-    _approvals.command(f"snowgate.cli.approvals:{_name}_", name=_name)
-application.command(_approvals)
-
 _demo = App(name="demo", help="Talk to the running demo.")
-_demo.command("snowgate.cli.demo:token")
-application.command(_demo)
+
+# Where a command goes, its name, where its function is, and what the overview says of it: the
+# function's own words would need its module.
+_COMMANDS = (
+    (application, "serve", "serve:serve", "Run the gateway."),
+    (application, "check", "serve:check", "Validate a configuration."),
+    (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),
+    (application, "replay", "ledger:replay", "Show what happened in a session."),
+    (_ledger, "cat", "ledger:cat", "Print entries as JSON lines."),
+    (_approvals, "list", "approvals:list_", "List approvals."),
+    (_approvals, "show", "approvals:show_", "Show one approval."),
+    (_approvals, "approve", "approvals:approve_", "Vote for a held statement."),
+    (_approvals, "deny", "approvals:deny_", "Vote against a held statement."),
+    (_demo, "token", "demo:token", "Print a token of a demo principal."),
+)
+for _app, _name, _place, _help in _COMMANDS:
+    _app.command(f"snowgate.cli.{_place}", name=_name, help=_help)
+for _group in (_ledger, _approvals, _demo):
+    application.command(_group)
