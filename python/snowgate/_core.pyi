@@ -1,6 +1,7 @@
 """The Rust half of the gateway. `make lint` checks this stub against the compiled module."""
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import final
 
 __all__ = [
@@ -8,14 +9,24 @@ __all__ = [
     "Classified",
     "Gate",
     "GateError",
+    "LedgerEntry",
+    "LedgerFailure",
+    "LedgerReader",
+    "LedgerReport",
+    "LedgerWriter",
     "MaskError",
     "SqlError",
     "StatementHead",
+    "TextDestroyed",
+    "TextKeys",
     "classify",
     "lex",
     "mask_arrow_stream",
     "mask_json_rowset",
+    "prove_entry",
+    "prove_extension",
     "string_value",
+    "verify_ledger",
 ]
 
 @final
@@ -212,3 +223,194 @@ def mask_json_rowset(plan: str, rowset: bytes) -> tuple[bytes, int]:
 
 def mask_arrow_stream(plan: str, stream: bytes) -> tuple[bytes, int]:
     """Mask an Arrow IPC stream; otherwise as `mask_json_rowset`."""
+
+class LedgerFailure(Exception):
+    """A ledger does not verify or cannot be read; the message names what and where.
+
+    Example: `entry 17 (segments/00000000000000000000.seg, offset 4711): crc mismatch`.
+    """
+
+class TextDestroyed(LedgerFailure):
+    """The key of a text has been destroyed; the message names it. Its entry still verifies."""
+
+@final
+class LedgerReport:
+    """What a ledger that verifies holds."""
+
+    @property
+    def origin(self) -> str:
+        """Name of the log."""
+
+    @property
+    def size(self) -> int:
+        """Entries, each covered by a signed checkpoint."""
+
+    @property
+    def root(self) -> str:
+        """Root of the tree over them, in hex."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint (C2SP tlog-checkpoint)."""
+
+    @property
+    def published(self) -> int:
+        """Entries in the published checkpoint, at most `size`."""
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Entries of each kind."""
+
+    @property
+    def texts(self) -> int:
+        """Encrypted texts."""
+
+    @property
+    def segments(self) -> int:
+        """Segment files."""
+
+    @property
+    def first_time(self) -> str | None:
+        """Time of the first entry."""
+
+    @property
+    def last_time(self) -> str | None:
+        """Time of the last entry."""
+
+    @property
+    def open_intents(self) -> int:
+        """Intents whose outcome is not recorded."""
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """Bytes of a batch that a crash, or a writer at work, left unfinished."""
+
+def verify_ledger(
+    directory: str | PathLike[str], vkey: str, extends: bytes | None = None
+) -> LedgerReport:
+    """Verify every byte of a ledger directory. A running gateway may write meanwhile.
+
+    Takes about 10 s for a million entries; call it in a worker thread.
+
+    Args:
+        directory: The ledger.
+        vkey: Verifier key of its log, `<name>+<key id>+<base64>`.
+        extends: An older checkpoint that the log must be a continuation of.
+
+    Raises:
+        LedgerFailure: It does not verify.
+    """
+
+def prove_entry(directory: str | PathLike[str], vkey: str, seq: int) -> bytes:
+    """Prove that an entry is in the published log.
+
+    Returns:
+        C2SP tlog-proof, with the checkpoint in it.
+
+    Raises:
+        LedgerFailure: The published log has no such entry.
+    """
+
+def prove_extension(
+    directory: str | PathLike[str], vkey: str, size: int
+) -> tuple[bytes, list[bytes]]:
+    """Prove that the published log extends its first `size` entries.
+
+    Returns:
+        The published checkpoint, and the hashes of the consistency proof (RFC 6962, section 2.1.2).
+
+    Raises:
+        LedgerFailure: The published log is shorter.
+    """
+
+@final
+class LedgerReader:
+    """The committed entries of a ledger, in order. Takes no lock, verifies no signature.
+
+    Args:
+        directory: The ledger.
+        start: Number of the first entry wanted.
+
+    Raises:
+        LedgerFailure: It cannot be read; also while iterating.
+    """
+
+    def __new__(cls, directory: str | PathLike[str], start: int = 0) -> LedgerReader: ...
+    def __iter__(self) -> LedgerReader: ...
+    def __next__(self) -> LedgerEntry: ...
+
+@final
+class LedgerEntry:
+    """One entry as stored."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    @property
+    def json(self) -> bytes:
+        """Canonical JSON."""
+
+    def text(self, field: str, keys: TextKeys) -> bytes | None:
+        """Decrypt the text of a member; None where the entry has no such text.
+
+        Raises:
+            TextDestroyed: Its key is gone.
+            LedgerFailure: The key does not fit.
+        """
+
+@final
+class TextKeys:
+    """The keys of the texts in a ledger.
+
+    Args:
+        directory: The folder of the keys.
+        root_key_file: The gateway's root key, 32 bytes; it stays in Rust.
+
+    Raises:
+        LedgerFailure: The root key cannot be read.
+    """
+
+    def __new__(
+        cls, directory: str | PathLike[str], root_key_file: str | PathLike[str]
+    ) -> TextKeys: ...
+
+@final
+class LedgerWriter:
+    """Writes a ledger without a gate, for tools and tests. A running gate writes its own.
+
+    Args:
+        directory: The ledger; begun if empty.
+        origin: Name of the log.
+        key_file: Signing key; made, with its verifier key in `<name>.pub`, for a new ledger.
+        text_keys: Folder of the keys of texts.
+        root_key_file: The gateway's root key, 32 bytes.
+
+    Raises:
+        LedgerFailure: The ledger is damaged, locked, or of another origin.
+    """
+
+    def __new__(
+        cls,
+        directory: str | PathLike[str],
+        origin: str,
+        key_file: str | PathLike[str],
+        text_keys: str | PathLike[str],
+        root_key_file: str | PathLike[str],
+    ) -> LedgerWriter: ...
+    def append(self, entry: bytes) -> int:
+        """Append an entry, wait until it is on disk, and return its number.
+
+        Args:
+            entry: `{"kind", "fields", "texts"?: [{"field", "subject", "text"}]}`, JSON.
+
+        Raises:
+            LedgerFailure: It was not recorded.
+        """
+
+    def close(self) -> None:
+        """Publish the last checkpoint and unlock the directory; later appends are refused.
+
+        Raises:
+            LedgerFailure: Something could not be written.
+        """

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod gate;
+mod ledger;
 mod mask;
 mod sql;
 
@@ -16,6 +17,11 @@ mod _core {
     use crate::bridge::Bridge;
     #[pymodule_export]
     use crate::gate::{Gate, GateError};
+    #[pymodule_export]
+    use crate::ledger::{
+        LedgerEntry, LedgerFailure, LedgerReader, LedgerReport, LedgerWriter, TextDestroyed,
+        TextKeys, prove_entry, prove_extension, verify_ledger,
+    };
     #[pymodule_export]
     use crate::mask::{MaskError, mask_arrow_stream, mask_json_rowset};
     #[pymodule_export]
