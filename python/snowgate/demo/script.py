@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from snowgate.demo.world import World
 
 APPROVAL_APPEARS_S = 30.0
+# The token travels in the environment: other users of a machine can read an argv.
+TOKEN_VARIABLE = "DEMO_TOKEN"  # noqa: S105 - a name
 
 
 class StepFailed(Exception):
@@ -72,16 +74,13 @@ class Driver:
             *("--protocol", connection["protocol"], "--account", connection["account"]),
             *("--warehouse", connection["warehouse"]),
             *("--database", connection["database"], "--schema", connection["schema"]),
+            *("--ca-file", connection["ca_file"], "--token-env", TOKEN_VARIABLE),
             *statements,
         ]
 
     def start(self, name: str, statements: Sequence[str]) -> subprocess.Popen[str]:
         """Start a client as a principal; its token travels in the environment, never in argv."""
-        environment = {
-            **os.environ,
-            "SNOWFLAKE_TOKEN": mint_token(self._world.layout, name),
-            "REQUESTS_CA_BUNDLE": str(self._world.layout.ca_file),
-        }
+        environment = {**os.environ, TOKEN_VARIABLE: mint_token(self._world.layout, name)}
         return subprocess.Popen(
             self.command(statements),
             cwd=self._world.layout.root,
