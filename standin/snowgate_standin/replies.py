@@ -55,7 +55,9 @@ def refused_login(error: SnowflakeError, user: str | None) -> Reply:
 
 def parameters(session: Session) -> list[dict[str, Any]]:
     both = PARAMETERS | session.parameters
-    return [{"name": name, "value": value} for name, value in sorted(both.items())]
+    return [
+        {"name": name, "value": value} for name, value in sorted(both.items()) if value is not None
+    ]
 
 
 def login(session: Session, token: str, master: str, valid: tuple[int, int]) -> Reply:
