@@ -76,7 +76,7 @@ def lookup(document: Json, pointer: str) -> Json | object:
         token = raw.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and token in value:
             value = value[token]
-        elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
+        elif isinstance(value, list) and token in map(str, range(len(value))):
             value = value[int(token)]
         else:
             return _ABSENT

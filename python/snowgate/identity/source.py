@@ -66,6 +66,8 @@ class KeySource:
             trust_env=False,  # no proxy, .netrc or CA that the configuration does not name
             follow_redirects=False,
             timeout=FETCH_LIMIT_S,
+            # Two requests in five minutes: a connection kept that long is more likely dead.
+            limits=httpx2.Limits(max_keepalive_connections=0),
             headers={"accept": "application/json", "accept-encoding": "identity"},
         )
         self._keys = KeySet(())
@@ -91,10 +93,10 @@ class KeySource:
         """
         if self._age_s() > self._settings.stale_s:
             await self._fetch_first()
-        elif self._age_s() > self._settings.refresh_s and self._rested(FAILED_PAUSE_S):
+        elif self._age_s() > self._settings.refresh_s and self._may_fetch(FAILED_PAUSE_S):
             self._start()
         found = self._keys.find(kid, algorithm)
-        if found is None and (self._flight or self._rested(UNKNOWN_KID_PAUSE_S)):
+        if found is None and self._may_fetch(UNKNOWN_KID_PAUSE_S):
             await self._refreshed()
             found = self._keys.find(kid, algorithm)
         if found is not None:
@@ -107,11 +109,12 @@ class KeySource:
     def _age_s(self) -> float:
         return trio.current_time() - self._fetched_s
 
-    def _rested(self, pause_s: float) -> bool:
-        return trio.current_time() - self._tried_s >= pause_s
+    def _may_fetch(self, pause_s: float) -> bool:
+        """Whether a fetch is under way, or the last one began long enough ago."""
+        return self._flight is not None or trio.current_time() - self._tried_s >= pause_s
 
     async def _fetch_first(self) -> None:
-        if self._flight or self._rested(FAILED_PAUSE_S):
+        if self._may_fetch(FAILED_PAUSE_S):
             await self._refreshed()
         if self._age_s() > self._settings.stale_s:
             reason = self._failure or "no answer yet"
@@ -174,11 +177,15 @@ class KeySource:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchFailed("answered in an encoding it was not asked for")
             body = bytearray()
-            async with aclosing(response.aiter_raw()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > MAX_BODY_BYTES:
-                        raise FetchFailed(f"answered with more than {MAX_BODY_BYTES} bytes")
+            # Leaving the loop would leave the pool's inner generator behind; a cancel ends it.
+            with trio.CancelScope() as enough:
+                async with aclosing(response.aiter_raw()) as chunks:
+                    async for chunk in chunks:
+                        body += chunk
+                        if len(body) > MAX_BODY_BYTES:
+                            enough.cancel()
+            if len(body) > MAX_BODY_BYTES:
+                raise FetchFailed(f"answered with more than {MAX_BODY_BYTES} bytes")
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -163,8 +163,8 @@ class Issuer:
         stranger = SigningKey.generate(signer.algorithm) if flaw in _BY_A_STRANGER else signer
         match flaw:
             case Flaw.EXPIRED:
-                for name in ("iat", "nbf", "exp"):
-                    payload[name] -= 2 * (payload["exp"] - payload["iat"])
+                past_s = 2 * (payload["exp"] - payload["iat"])
+                payload |= {name: payload[name] - past_s for name in ("iat", "nbf", "exp")}
             case Flaw.AUDIENCE:
                 payload["aud"] = "somebody-else"
             case Flaw.SEVERAL_AUDIENCES:
