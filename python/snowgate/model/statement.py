@@ -122,6 +122,7 @@ class Statement:
         unbounded: DML without WHERE.
         query: It returns rows of data whose columns are predicted (SELECT, EXPLAIN excluded).
         unknown_sources: Objects it reads that the catalog does not know.
+        tagged_constants: Distinct constants it compares with tagged columns (F1).
     """
 
     kind: StatementClass
@@ -139,6 +140,7 @@ class Statement:
     unbounded: bool = False
     query: bool = False
     unknown_sources: tuple[ObjectName, ...] = ()
+    tagged_constants: int = 0
 
 
 @dataclass(frozen=True, slots=True)

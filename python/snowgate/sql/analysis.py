@@ -1,0 +1,288 @@
+"""Text to Statement: what a statement is, what it touches, what it would reveal.
+
+    text ──► classify (Rust) ──► class, verb, target, refusal
+                   │ query, DML, and the bodies of CREATE … AS, EXPLAIN, tasks
+                   ▼
+                 parse ──► walk ──► outputs, objects, tags, violations
+
+Rule at the door: pure, and closed on every doubt. The class comes from the head of the text and
+never from the parser; a text that either of them does not understand is refused; whatever goes
+wrong on the way is a refusal too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from snowgate._core import SqlError, StatementHead, classify
+from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
+from snowgate.sql import callees, code, ddl, dml
+from snowgate.sql.catalog import Catalog
+from snowgate.sql.parser import parse_dml, parse_query
+from snowgate.sql.relations import Relation
+from snowgate.sql.state import Refused, State
+from snowgate.sql.walk import Walk
+
+log = logging.getLogger(__name__)
+
+# EXECUTE IMMEDIATE of EXECUTE IMMEDIATE of …
+MAX_DEPTH = 3
+
+_DML = frozenset(
+    {StatementClass.INSERT, StatementClass.UPDATE, StatementClass.DELETE, StatementClass.MERGE}
+)
+_BODIES = frozenset({StatementClass.CREATE, StatementClass.INTEGRATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A statement, and what is true once it has run.
+
+    Attributes:
+        statement: The analysis.
+        namespace: Where names resolve afterwards.
+        catalog: What exists afterwards, with tags moved; objects that are renamed or dropped keep
+            their old entry until the catalog is read again, because the statement may fail.
+    """
+
+    statement: Statement
+    namespace: Namespace
+    catalog: Catalog
+
+
+def analyse(
+    text: str,
+    namespace: Namespace,
+    catalog: Catalog,
+    *,
+    role: str = "",
+    binds: Sequence[str] | None = None,
+) -> Statement:
+    """Analyse one statement.
+
+    Args:
+        text: The exact text.
+        namespace: Where unqualified names resolve.
+        catalog: What is known of the databases, with tags.
+        role: The session's role: the only one it may USE.
+        binds: Types of its binds as drivers name them, or None if not told.
+
+    Returns:
+        The analysis; with `refusal` set when nothing may run. Never raises.
+    """
+    return examine(text, namespace, catalog, role=role, binds=binds).statement
+
+
+def examine(
+    text: str,
+    namespace: Namespace,
+    catalog: Catalog,
+    *,
+    role: str = "",
+    binds: Sequence[str] | None = None,
+) -> Examined:
+    """As `analyse`, with what the statement leaves behind."""
+    given = _Given(namespace, catalog, role, None if binds is None else tuple(binds))
+    try:
+        return _examine(text, given, 0)
+    except Refused as refused:
+        return given.refused(_head_of(text), Refusal(refused.rule, refused.reason, refused.remedy))
+    except Exception:
+        # Whatever it is, nothing may run.
+        log.exception("an analysis failed")
+        return given.refused(
+            None,
+            Refusal("unparsed", "the statement could not be analysed", "write it more plainly"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    namespace: Namespace
+    catalog: Catalog
+    role: str
+    binds: tuple[str, ...] | None
+
+    def state(self) -> State:
+        return State(self.catalog, self.namespace, self.binds)
+
+    def unchanged(self, statement: Statement) -> Examined:
+        return Examined(statement, self.namespace, self.catalog)
+
+    def refused(self, head: StatementHead | None, refusal: Refusal) -> Examined:
+        if head is None:
+            return self.unchanged(Statement(StatementClass.UNKNOWN, refusal=refusal))
+        statement = Statement(
+            StatementClass(head.kind), head.verb, head.object_kind, refusal=refusal
+        )
+        return self.unchanged(statement)
+
+
+def _head_of(text: str) -> StatementHead | None:
+    """The head of the first statement, if the text has one."""
+    try:
+        heads = classify(text).statements
+    except SqlError:
+        return None
+    return heads[0] if heads else None
+
+
+def _examine(text: str, given: _Given, depth: int) -> Examined:
+    try:
+        classified = classify(text)
+    except SqlError as error:
+        reason, remedy = error.args
+        raise Refused("unparsed", reason, remedy) from error
+    if classified.refusal is not None:
+        raise Refused(*classified.refusal)
+    head = classified.statements[0]
+    kind = StatementClass(head.kind)
+    if kind is StatementClass.SELECT:
+        return _query(head, given)
+    if kind in _DML:
+        return _dml(head, kind, given)
+    if kind is StatementClass.DYNAMIC and head.inner is not None:
+        if depth >= MAX_DEPTH:
+            raise Refused("dynamic-sql", "nests dynamic SQL too deep", "send the statement itself")
+        return _examine(head.inner, given, depth + 1)
+    if kind is StatementClass.EXPLAIN and head.inner is not None:
+        return _explain(head, given)
+    if kind is StatementClass.USE:
+        return _use(head, given)
+    if kind is StatementClass.CODE:
+        return _code(head, given)
+    return _other(head, kind, given)
+
+
+def _query(head: StatementHead, given: _Given) -> Examined:
+    state = given.state()
+    tree = parse_query(head.text)
+    callees.check(head, tree)
+    relation = Walk(state).query(tree, None)
+    kind = StatementClass.ACCOUNT_METADATA if state.metadata else StatementClass.SELECT
+    statement = _found(head, kind, state)
+    columns = None
+    if not relation.open:
+        columns = tuple(column.value.column(column.name) for column in relation.columns)
+    return given.unchanged(
+        replace(statement, columns=columns, query=True, read_only=not state.changes)
+    )
+
+
+def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement:
+    """What a walk has found, in a fixed order."""
+    return Statement(
+        kind,
+        head.verb,
+        head.object_kind,
+        reads=tuple(sorted(state.reads)),
+        tags=frozenset(state.tags),
+        launders=frozenset(state.launders),
+        violations=tuple(
+            sorted(state.violations, key=lambda v: (v.knob, v.reason, *sorted(v.tags)))
+        ),
+        barrier=head.barrier,
+        unknown_sources=tuple(sorted(state.unknown)),
+        tagged_constants=len(state.constants),
+    )
+
+
+def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
+    state = given.state()
+    tree = parse_dml(head.text)
+    callees.check(head, tree)
+    written = dml.dml(Walk(state), tree)
+    statement = replace(
+        _found(head, kind, state),
+        writes=tuple(sorted(set(written.targets))),
+        unbounded=written.unbounded,
+    )
+    return Examined(statement, given.namespace, ddl.after_dml(given.catalog, state))
+
+
+def _explain(head: StatementHead, given: _Given) -> Examined:
+    """A plan shows no values, but how many partitions a predicate leaves."""
+    inner = _examine(head.inner or "", given, MAX_DEPTH).statement
+    statement = replace(
+        inner,
+        kind=StatementClass.EXPLAIN,
+        verb=head.verb,
+        reads=tuple(sorted({*inner.reads, *inner.writes})),
+        writes=(),
+        columns=(),
+        launders=frozenset(),
+        read_only=True,
+        unbounded=False,
+        query=False,
+    )
+    if inner.kind is StatementClass.ACCOUNT_METADATA:
+        statement = replace(statement, kind=inner.kind)
+    return given.unchanged(statement)
+
+
+def _use(head: StatementHead, given: _Given) -> Examined:
+    if head.object_kind == "ROLE" and head.target != [given.role]:
+        raise Refused(
+            "role-pin",
+            "takes another role than the session's",
+            "a session has the one role its rule gives; ask for a rule that gives another",
+        )
+    namespace = given.namespace
+    if head.object_kind == "DATABASE":
+        namespace = Namespace(head.target[0], "PUBLIC")
+    elif head.object_kind == "SCHEMA":
+        database = head.target[0] if len(head.target) == 2 else namespace.database
+        namespace = Namespace(database, head.target[-1])
+    statement = Statement(StatementClass.USE, head.verb, head.object_kind, barrier=head.barrier)
+    return Examined(statement, namespace, given.catalog)
+
+
+def _code(head: StatementHead, given: _Given) -> Examined:
+    """Code is judged by its body as if it ran now (F18)."""
+    place = ddl.place(head, given.namespace)
+    bodies = [
+        body if isinstance(body, Statement) else _examine(body, given, MAX_DEPTH).statement
+        for body in code.bodies(head, given.state())
+    ]
+    for body in bodies:
+        if body.kind not in code.JUDGED:
+            raise code.not_judged()
+    statement = Statement(
+        StatementClass.CODE,
+        head.verb,
+        head.object_kind,
+        reads=tuple(sorted({name for body in bodies for name in body.reads})),
+        writes=tuple(sorted({*place, *(name for body in bodies for name in body.writes)})),
+        tags=frozenset().union(*(body.tags for body in bodies)),
+        launders=frozenset().union(*(body.launders for body in bodies)),
+        violations=tuple(dict.fromkeys(v for body in bodies for v in body.violations)),
+        barrier=head.barrier,
+        unknown_sources=tuple(sorted({n for body in bodies for n in body.unknown_sources})),
+    )
+    return given.unchanged(statement)
+
+
+def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
+    """DDL and everything that reads no rows; the query of CREATE … AS is walked."""
+    state, body = given.state(), Relation()
+    query = ddl.query_of(head) if kind in _BODIES else None
+    if query is not None:
+        state.namespace = ddl.namespace_of(head, given.namespace)
+        tree: exp.Expr = parse_query(query)
+        callees.check(head, tree)
+        body = Walk(state).query(tree, None)
+    place: tuple[ObjectName, ...] = ddl.place(head, given.namespace)
+    describes = kind is StatementClass.DESCRIBE
+    statement = replace(
+        _found(head, kind, state),
+        writes=() if describes else place,
+        read_only=head.read_only,
+    )
+    if describes:
+        statement = replace(statement, reads=place)
+    catalog = ddl.after_ddl(head, given.namespace, given.catalog, body)
+    return Examined(statement, given.namespace, catalog)

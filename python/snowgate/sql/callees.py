@@ -1,0 +1,61 @@
+"""Function names of a statement, from its text.
+
+The lexer lists every name that stands before a bracket. Each must be a reviewed builtin, unquoted
+and without a prefix, or be explained by the tree as something else: the table of an INSERT with its
+columns, a CTE or an alias with its columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlglot import exp
+
+from snowgate._core import StatementHead, classify
+from snowgate.sql.calls import lookup, unreviewed
+from snowgate.sql.functions import builtins
+from snowgate.sql.names import fold
+
+# IDENTIFIER and the forms with their own syntax; they are checked where they stand.
+_FORMS = frozenset({"IDENTIFIER", "CAST", "TRY_CAST", "EXTRACT", "POSITION"})
+
+
+def check(head: StatementHead, tree: exp.Expr) -> None:
+    """Check every called name of a statement.
+
+    Raises:
+        Refused: A name is no reviewed builtin, or does more than compute.
+    """
+    strange: Counter[str] = Counter()
+    for name, qualified in head.calls:
+        if qualified or (name not in builtins() and name not in _FORMS):
+            strange[name] += 1
+        elif name not in _FORMS:
+            lookup(name)
+    if not strange:
+        return
+    explained = _explained(tree)
+    if head.verb == "CREATE" and head.target:
+        # `CREATE TABLE t (a, b) AS …`
+        explained[head.target[-1]] += 1
+    for name in sorted(strange):
+        if strange[name] > explained[name]:
+            raise unreviewed(name)
+
+
+def check_text(tree: exp.Expr, text: str) -> None:
+    """As `check`, for a text that is an expression or a query inside another statement."""
+    # A head is wanted for the names alone, so any verb will do.
+    for head in classify(f"SELECT {text}").statements:
+        check(head, tree)
+
+
+def _explained(tree: exp.Expr) -> Counter[str]:
+    """Names before brackets that call nothing, and how often."""
+    names: Counter[str] = Counter()
+    for node in tree.find_all(exp.Schema, exp.TableAlias):
+        if isinstance(node, exp.Schema) and isinstance(node.this, exp.Table):
+            names[fold(node.this.this)] += 1
+        elif node.args.get("columns") and node.this is not None:
+            names[fold(node.this)] += 1
+    return names

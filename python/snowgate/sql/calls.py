@@ -1,0 +1,194 @@
+"""Calls of builtin functions.
+
+The parser is told to know no function, so a call arrives under the name in the text; what the
+function may do is in `functions.txt`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from snowgate.sql import columns, conversions
+from snowgate.sql.functions import Effect, Function, Role, builtins
+from snowgate.sql.names import dynamic_name, fold
+from snowgate.sql.relations import Scope
+from snowgate.sql.state import Refused
+from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of
+
+if TYPE_CHECKING:
+    from snowgate.sql.walk import Walk
+
+# They show how many raw values there are, which is let go (F2).
+_COUNTS = frozenset({"COUNT", "APPROX_COUNT_DISTINCT"})
+# What they evaluate depends on what they evaluated before.
+_LAZY = frozenset({"IFF", "COALESCE", "NVL", "IFNULL", "NVL2", "DECODE"})
+# Arguments that are date parts when they are bare words: DATEADD(day, …).
+_DATE_PART_AT = {
+    "DATEADD": 0,
+    "TIMEADD": 0,
+    "TIMESTAMPADD": 0,
+    "DATEDIFF": 0,
+    "TIMEDIFF": 0,
+    "TIMESTAMPDIFF": 0,
+    "DATE_PART": 0,
+    "DATE_TRUNC": 0,
+    "TRUNC": 1,
+    "LAST_DAY": 1,
+}
+_DATE_PART_WORDS = """
+    YEAR Y YY YYY YYYY YR YEARS YRS QUARTER Q QTR QTRS QUARTERS MONTH MM MON MONS MONTHS WEEK W
+    WK WEEKOFYEAR WOY WY WEEKS DAY D DD DAYS DAYOFMONTH HOUR H HH HR HOURS HRS MINUTE M MI MIN
+    MINUTES MINS SECOND S SEC SECONDS SECS MILLISECOND MS MSEC MILLISECONDS MICROSECOND US USEC
+    MICROSECONDS NANOSECOND NS NSEC NANOSEC NANOSECONDS DAYOFWEEK WEEKDAY DOW DW DAYOFWEEKISO
+    WEEKDAY_ISO DOW_ISO DW_ISO DAYOFYEAR YEARDAY DOY DY WEEKISO WEEK_ISO WEEKOFYEARISO
+    YEAROFWEEK YEAROFWEEKISO EPOCH_SECOND EPOCH EPOCH_SECONDS EPOCH_MILLISECOND
+    EPOCH_MILLISECONDS EPOCH_MICROSECOND EPOCH_NANOSECOND TIMEZONE_HOUR TZH TIMEZONE_MINUTE TZM
+"""
+_DATE_PARTS = frozenset(_DATE_PART_WORDS.split())
+
+
+def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
+    """A call in an expression."""
+    name = name_of(node)
+    if name == "IDENTIFIER":
+        return columns.by_name(walk, constant_argument(node), scope)
+    function = lookup(name)
+    if function.role is Role.TABLE:
+        raise Refused("unparsed", f"calls table function `{name}` as a value", "call it in FROM")
+    nodes = [_argument(argument) for argument in node.expressions]
+    if conversions.is_fold(node):
+        return _fold(walk.value(nodes[0], scope))
+    values = _evaluate(walk, name, nodes, scope)
+    if name in _COUNTS and all(_counted(value) for value in values):
+        return clean(Family.NUMBER)
+    conversions.check_arguments(walk.state, name, values, nodes)
+    if function.returns is None:
+        results = _results(name, values)
+        conversions.check_common(walk.state, results)
+        return derived(values, family_of(results))
+    return derived(values, function.returns)
+
+
+def name_of(node: exp.Anonymous) -> str:
+    """The called name, upper-case. Quoted names are never builtins."""
+    if not isinstance(node.this, str):
+        raise unreviewed(fold(node.this))
+    return node.this.upper()
+
+
+def lookup(name: str) -> Function:
+    """The builtin of that name, if a statement may call it.
+
+    Raises:
+        Refused: It is no reviewed builtin, or does more than compute.
+    """
+    function = builtins().get(name)
+    if function is None:
+        raise unreviewed(name)
+    if not function.trusted:
+        raise Refused(
+            f"function-{function.effect.value}",
+            f"calls `{name}`, which {_DOES[function.effect]}",
+            "leave the call out",
+        )
+    return function
+
+
+_DOES = {
+    Effect.READS_BY_NAME: "reads what its arguments name",
+    Effect.EXTERNAL: "sends its arguments out or gives access to files",
+    Effect.DELAY: "makes time tell what a value is",
+}
+
+
+def unreviewed(name: str) -> Refused:
+    """A function nobody has reviewed."""
+    return Refused(
+        "unknown-function",
+        f"calls `{name}`, which is no builtin function that was reviewed",
+        "use builtin functions, unquoted and without a prefix",
+    )
+
+
+def constant_argument(node: exp.Anonymous) -> str:
+    """The one constant argument of IDENTIFIER or TABLE."""
+    match node.expressions:
+        case [exp.Literal() as literal] if literal.is_string:
+            return str(literal.this)
+        case _:
+            raise dynamic_name()
+
+
+def _argument(node: exp.Expr) -> exp.Expr:
+    """A named argument counts as its value."""
+    return node.args["expression"] if isinstance(node, exp.Kwarg) else node
+
+
+def _evaluate(walk: Walk, name: str, nodes: list[exp.Expr], scope: Scope) -> list[Value]:
+    if name in _LAZY:
+        return _evaluate_lazily(walk, nodes, scope)
+    part = _DATE_PART_AT.get(name)
+    values: list[Value] = []
+    lambdas: list[exp.Lambda] = []
+    for at, node in enumerate(nodes):
+        if isinstance(node, exp.Lambda):
+            lambdas.append(node)
+        elif at == part and _is_date_part(node):
+            values.append(clean(Family.NULL))
+        elif isinstance(node, exp.Star) and name == "COUNT":
+            continue
+        elif isinstance(node, exp.Distinct):
+            values += [walk.value(item, scope) for item in node.expressions]
+        else:
+            values.append(walk.value(node, scope))
+    # A lambda sees the elements of the other arguments.
+    elements = derived(values)
+    for node in lambdas:
+        inner = Scope(parent=scope)
+        inner.parameters = {fold(parameter): elements for parameter in node.expressions}
+        values.append(walk.value(node.this, inner))
+    return values
+
+
+def _evaluate_lazily(walk: Walk, nodes: list[exp.Expr], scope: Scope) -> list[Value]:
+    values: list[Value] = []
+    for node in nodes:
+        with walk.state.under(*values):
+            values.append(walk.value(node, scope))
+    return values
+
+
+def _is_date_part(node: exp.Expr) -> bool:
+    return (
+        isinstance(node, exp.Column)
+        and node.args.get("table") is None
+        and isinstance(node.this, exp.Identifier)
+        and fold(node) in _DATE_PARTS
+    )
+
+
+def _fold(value: Value) -> Value:
+    """LOWER, UPPER and TRIM of a raw column stay comparable with it."""
+    if value.comparable:
+        return Value(value.tags, Shape.FOLDED, False, value.grouping, Family.TEXT)
+    return derived([value], Family.TEXT)
+
+
+def _counted(value: Value) -> bool:
+    """Whether counting it lets go of its tags."""
+    return not value.unknown and not value.grouping and value.shape in (Shape.CLEAN, Shape.RAW)
+
+
+def _results(name: str, values: list[Value]) -> list[Value]:
+    """The arguments that can be the result."""
+    match name:
+        case "IFF" | "NVL2":
+            return values[1:]
+        case "NULLIF" | "LAG" | "LEAD" | "NTH_VALUE" | "MAX_BY" | "MIN_BY":
+            return values[:1]
+        case "DECODE":
+            return [*values[2::2], *(values[-1:] if len(values) % 2 == 0 else ())]
+        case _:
+            return values

@@ -1,0 +1,202 @@
+"""What Snowflake's databases hold, as far as the gateway was told: tables, columns, tags, views.
+
+Rule at the door: a value. A catalog never changes; a refresh, a policy change or a DDL makes
+another one. What it does not hold is unknown, and unknown is treated as tagged by everything.
+
+Tags belong to columns, not to names (F16): a pattern of the configuration puts them there once, and
+DDL moves them with the column (`snowgate.sql.ddl`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Protocol
+
+from snowgate.model.statement import ObjectName
+from snowgate.sql.values import NO_TAGS, Family
+
+
+class ColumnPattern(Protocol):
+    """A pattern over (database, schema, object, column), such as `snowgate.policy.NamePattern`."""
+
+    def matches(self, names: Sequence[str], *, sure: bool = True) -> bool:
+        """Whether a column's full name fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    """One column.
+
+    Attributes:
+        name: As stored.
+        type: Snowflake's type, upper-case, such as `VARCHAR(20)`; empty if not known.
+        tags: Names of its tags.
+        derived: Its values were computed from tagged ones, so no configured mask fits them (F2).
+        unknown: Where its values come from could not be computed.
+    """
+
+    name: str
+    type: str = ""
+    tags: frozenset[str] = NO_TAGS
+    derived: bool = False
+    unknown: bool = False
+
+    @property
+    def family(self) -> Family:
+        """Its type as far as conversions can fail."""
+        return family_of_type(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a view whose text is not known.
+
+    Attributes:
+        columns: In ordinal order.
+        opaque: A view without its text: its columns are named, where they come from is not known.
+    """
+
+    columns: tuple[CatalogColumn, ...]
+    opaque: bool = False
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Tables and views by full name.
+
+    Attributes:
+        tables: Tables, and the columns of views where they are known.
+        views: Texts of views, the query only or the whole CREATE VIEW.
+        database, schema: Where names resolve when a session says nothing.
+    """
+
+    tables: Mapping[ObjectName, Table]
+    views: Mapping[ObjectName, str]
+    database: str = ""
+    schema: str = ""
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Catalog:
+        """Read `{"tables": {"DB.SCHEMA.T": [{name, type, tags}]}, "views": {…}, "session": {…}}`.
+
+        Raises:
+            ValueError: The document has another form.
+        """
+        document = json.loads(text)
+        try:
+            tables = {
+                _name(key): Table(tuple(_column(column) for column in columns))
+                for key, columns in document.get("tables", {}).items()
+            }
+            views = {_name(key): str(text) for key, text in document.get("views", {}).items()}
+            session = document.get("session", {})
+            return cls.of(
+                tables, views, str(session.get("database", "")), str(session.get("schema", ""))
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError("the catalog has another form than tables, views, session") from error
+
+    @classmethod
+    def of(
+        cls,
+        tables: Mapping[ObjectName, Table],
+        views: Mapping[ObjectName, str] | None = None,
+        database: str = "",
+        schema: str = "",
+    ) -> Catalog:
+        """A catalog of these objects; the mappings are copied."""
+        copied = MappingProxyType(dict(tables))
+        return cls(copied, MappingProxyType(dict(views or {})), database, schema)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, hex, over everything it holds: equal catalogs, equal analyses."""
+        tables = [
+            [
+                str(name),
+                table.opaque,
+                [[c.name, c.type, sorted(c.tags), c.derived, c.unknown] for c in table.columns],
+            ]
+            for name, table in sorted(self.tables.items())
+        ]
+        views = [[str(name), text] for name, text in sorted(self.views.items())]
+        form = json.dumps([tables, views, self.database, self.schema])
+        return hashlib.sha256(form.encode()).hexdigest()
+
+    def knows(self, name: ObjectName) -> bool:
+        """Whether it holds that table or view."""
+        return name in self.tables or name in self.views
+
+    def with_tags(self, patterns: Iterable[tuple[str, ColumnPattern]]) -> Catalog:
+        """With the tags of these patterns added; none is taken away."""
+        listed = list(patterns)
+        tables = {
+            name: replace(
+                table, columns=tuple(_tagged(name, column, listed) for column in table.columns)
+            )
+            for name, table in self.tables.items()
+        }
+        return Catalog.of(tables, self.views, self.database, self.schema)
+
+    def replacing(
+        self,
+        tables: Mapping[ObjectName, Table | None],
+        views: Mapping[ObjectName, str | None] | None = None,
+    ) -> Catalog:
+        """With some objects replaced; None removes one."""
+        kept = {**self.tables, **tables}
+        texts = {**self.views, **(views or {})}
+        return Catalog.of(
+            {name: table for name, table in kept.items() if table is not None},
+            {name: text for name, text in texts.items() if text is not None},
+            self.database,
+            self.schema,
+        )
+
+
+def _tagged(
+    table: ObjectName, column: CatalogColumn, patterns: list[tuple[str, ColumnPattern]]
+) -> CatalogColumn:
+    names = (table.database, table.schema, table.name, column.name)
+    tags = frozenset(tag for tag, pattern in patterns if pattern.matches(names))
+    return replace(column, tags=column.tags | tags) if tags else column
+
+
+def _name(text: str) -> ObjectName:
+    parts = text.split(".")
+    if len(parts) != 3:
+        raise ValueError(f"`{text}` is no name of the form DATABASE.SCHEMA.NAME")
+    return ObjectName(*parts)
+
+
+def _column(document: Mapping[str, object]) -> CatalogColumn:
+    tags = document.get("tags", ())
+    if not isinstance(tags, (list, tuple)):
+        raise TypeError("tags are a list")
+    return CatalogColumn(
+        str(document["name"]), str(document.get("type", "")).upper(), frozenset(map(str, tags))
+    )
+
+
+_FAMILIES = {
+    Family.TEXT: "VARCHAR CHAR CHARACTER NCHAR NVARCHAR NVARCHAR2 STRING TEXT",
+    Family.NUMBER: "NUMBER NUMERIC DECIMAL DEC INT INTEGER BIGINT SMALLINT TINYINT BYTEINT FLOAT "
+    "FLOAT4 FLOAT8 DOUBLE REAL DECFLOAT FIXED",
+    Family.TIME: "DATE DATETIME TIME TIMESTAMP TIMESTAMP_NTZ TIMESTAMP_LTZ TIMESTAMP_TZ "
+    "TIMESTAMPNTZ TIMESTAMPLTZ TIMESTAMPTZ",
+    Family.BOOL: "BOOLEAN BOOL",
+    Family.BINARY: "BINARY VARBINARY",
+    Family.VARIANT: "VARIANT OBJECT ARRAY MAP",
+}
+_FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
+
+
+def family_of_type(name: str) -> Family:
+    """The family of a type such as `NUMBER(38,0)`."""
+    word = name.partition("(")[0].strip().upper()
+    return _FAMILY_OF.get(word.partition(" ")[0], Family.ANY)

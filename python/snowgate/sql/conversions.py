@@ -1,0 +1,251 @@
+"""What can fail at run time, and whether a tagged value decides that it does (F3).
+
+    IFF(ssn LIKE '1%', 1/0, 1)      the condition decides
+    TO_NUMBER(email)                the operand decides
+    phone = 5550100                 Snowflake converts the column, unasked
+
+Not fallible: division by a constant that is not zero or by NULLIF(…, 0), casts to text, numbers to
+integers. Everything else that converts is, unless it is the TRY_ form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sqlglot import exp
+
+from snowgate.sql.catalog import family_of_type
+from snowgate.sql.functions import Fallible, builtins
+from snowgate.sql.state import Knob, State
+from snowgate.sql.values import Family, Value
+
+# Text, or something that may hold text: converting it to another family can fail.
+_LOOSE = frozenset({Family.TEXT, Family.VARIANT, Family.ANY})
+_STRICT = frozenset({Family.NUMBER, Family.TIME, Family.BOOL, Family.BINARY})
+# Conversions that cannot fail, beside those to text.
+_SAFE = frozenset(
+    {
+        (Family.NUMBER, Family.NUMBER),
+        (Family.NUMBER, Family.BOOL),
+        (Family.BOOL, Family.NUMBER),
+        (Family.BOOL, Family.BOOL),
+        (Family.TIME, Family.TIME),
+        (Family.BINARY, Family.BINARY),
+    }
+)
+_CONSTANT_CASTS = {
+    Family.NUMBER: re.compile(r"[+-]?\d{1,37}(\.\d{1,18})?"),
+    Family.TIME: re.compile(r"\d{4}-[01]\d-[0-3]\d([ T][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?)?"),
+    Family.BOOL: re.compile(r"true|false", re.IGNORECASE),
+}
+# A number has 38 digits; products of tagged values and constants stay far below with these.
+_MAX_DIGITS = 18
+_MAX_FACTORS = 3
+
+
+def check_common(state: State, values: Sequence[Value]) -> None:
+    """Values that are compared, or branches of one value: text becomes what the others are."""
+    if any(value.family in _STRICT for value in values):
+        _fail_if(
+            state,
+            [value for value in values if value.family in _LOOSE],
+            "compares or mixes a tagged column with values of another type",
+        )
+
+
+def check_arithmetic(state: State, values: Sequence[Value]) -> None:
+    """Text in arithmetic is converted to numbers."""
+    loose = [value for value in values if value.family in _LOOSE]
+    _fail_if(state, loose, "calculates with a tagged column that is not a number")
+
+
+def check_boolean(state: State, values: Sequence[Value]) -> None:
+    """Text as a condition is converted to a truth value."""
+    loose = [value for value in values if value.family in (Family.TEXT, Family.VARIANT)]
+    _fail_if(state, loose, "uses a tagged column that is no truth value as a condition")
+
+
+def check_division(state: State, divisor: exp.Expr, values: Sequence[Value]) -> None:
+    """A divisor can be zero."""
+    if not _never_zero(divisor):
+        _fail_if(
+            state,
+            values,
+            "divides on account of a tagged column, and the divisor may be zero",
+            always=True,
+        )
+
+
+def check_overflow(state: State, factors: Sequence[exp.Expr], values: Sequence[Value]) -> None:
+    """A product can exceed 38 digits."""
+    digits = sum(_digits(factor) for factor in factors)
+    tainted = [value for value in values if value.touched]
+    if digits > _MAX_DIGITS or len(tainted) > _MAX_FACTORS:
+        _fail_if(state, tainted, "multiplies a tagged column beyond what a number can hold")
+
+
+def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
+    """An explicit conversion, `CAST(x AS t)` or `x::t`."""
+    target = target_family(node)
+    source = operand.family
+    if Family.NULL in (source, target) or target is Family.TEXT:
+        return
+    narrowing = target is Family.NUMBER and bool(node.args["to"].args.get("expressions"))
+    name = str(node.args["to"].this.value).upper()
+    if (source, target) in _SAFE and not narrowing:
+        return
+    if target is Family.VARIANT and name in ("VARIANT", "ARRAY"):
+        return
+    if _plain_constant(node.this, target):
+        return
+    _fail_if(state, [operand], "converts a tagged column, which can fail", always=True)
+
+
+def check_arguments(
+    state: State, name: str, values: Sequence[Value], nodes: Sequence[exp.Expr]
+) -> None:
+    """The arguments of a builtin, by its `fallible` flag."""
+    fallible = builtins()[name].fallible
+    risky: list[Value] = []
+    match fallible:
+        case Fallible.NEVER:
+            return
+        case Fallible.ALWAYS:
+            risky = list(values)
+        case Fallible.TEXT:
+            risky = [value for value in values if value.family in _LOOSE]
+        case Fallible.LATER:
+            risky = list(values[1:])
+        case Fallible.KEYS:
+            # The keys of a star are the names of its columns.
+            constant = all(
+                isinstance(node, (exp.Literal, exp.Star)) or node.find(exp.Star) is not None
+                for node in nodes[::2]
+            )
+            risky = [] if constant else list(values[::2])
+    always = fallible in (Fallible.ALWAYS, Fallible.LATER)
+    _fail_if(state, risky, f"calls `{name}`, which can fail on account of a tagged column", always)
+
+
+def _fail_if(state: State, values: Sequence[Value], reason: str, always: bool = False) -> None:
+    """A violation if one of the values, or what decides whether they are evaluated, is tagged.
+
+    Args:
+        state: Where it is recorded.
+        values: Operands that can make it fail.
+        reason: What is wrong.
+        always: It can fail even without such an operand, so the condition alone is enough.
+    """
+    control = state.control
+    if any(value.touched for value in values) or (control.touched and (values or always)):
+        state.violate(Knob.ERROR, reason, *values, control)
+
+
+def target_family(node: exp.Cast) -> Family:
+    """The family of a cast's target."""
+    return family_of_type(str(node.args["to"].this.value).upper())
+
+
+def bind_family(state: State) -> Family:
+    """The family of a placeholder: text where all binds are, or where nobody said."""
+    if state.binds is None or all(kind.upper() in ("TEXT", "ANY") for kind in state.binds):
+        return Family.TEXT
+    return Family.ANY
+
+
+def constant_family(node: exp.Expr, state: State) -> Family | None:
+    """The family of a constant; None for anything else.
+
+    Constants are literals, binds, and LOWER, UPPER, TRIM, casts and concatenations of such.
+    """
+    match node:
+        case exp.RawString():
+            return Family.TEXT
+        case exp.Literal():
+            return Family.TEXT if node.args.get("is_string") else Family.NUMBER
+        case exp.Null():
+            return Family.NULL
+        case exp.Boolean():
+            return Family.BOOL
+        case exp.HexString():
+            return Family.BINARY
+        case exp.Placeholder():
+            return bind_family(state)
+        case exp.Parameter() if isinstance(node.this, exp.Var):
+            return Family.ANY
+        case exp.Neg() | exp.Paren():
+            return constant_family(node.this, state)
+        case exp.Cast():
+            known = constant_family(node.this, state)
+            return None if known is None else target_family(node)
+        case exp.DPipe():
+            sides = [constant_family(side, state) for side in (node.this, node.expression)]
+            return None if None in sides else Family.TEXT
+        case exp.Anonymous() if is_fold(node):
+            return None if constant_family(node.expressions[0], state) is None else Family.TEXT
+        case _:
+            return None
+
+
+def is_fold(node: exp.Expr) -> bool:
+    """LOWER, UPPER or TRIM of one argument, which equality counts as its argument (F1)."""
+    return (
+        isinstance(node, exp.Anonymous)
+        and str(node.this).upper() in ("LOWER", "UPPER", "TRIM")
+        and len(node.expressions) == 1
+    )
+
+
+def fits_column(column: Value, constant: Family) -> bool:
+    """Whether comparing a column with a constant converts the constant, not the column."""
+    if constant in (Family.NULL, column.family):
+        return True
+    if column.family in _LOOSE:
+        return constant is Family.TEXT
+    return constant in (Family.TEXT, Family.NUMBER)
+
+
+def same_family(left: Value, right: Value) -> bool:
+    """Whether comparing two columns converts neither."""
+    return left.family is right.family
+
+
+def _plain_constant(node: exp.Expr, target: Family) -> bool:
+    """A literal that is seen to be of the target's form, such as DATE '2026-01-31'."""
+    form = _CONSTANT_CASTS.get(target)
+    return (
+        isinstance(node, exp.Literal)
+        and form is not None
+        and form.fullmatch(str(node.this)) is not None
+    )
+
+
+def _never_zero(node: exp.Expr) -> bool:
+    while isinstance(node, (exp.Paren, exp.Neg)):
+        node = node.this
+    if isinstance(node, exp.Anonymous) and str(node.this).upper() == "NULLIF":
+        return len(node.expressions) == 2 and _is_zero(node.expressions[1])
+    return isinstance(node, exp.Literal) and not node.is_string and not _is_zero(node)
+
+
+def _is_zero(node: exp.Expr) -> bool:
+    text = str(node.this).partition("E")[0].partition("e")[0]
+    return isinstance(node, exp.Literal) and not node.is_string and not text.strip("0.")
+
+
+def _digits(node: exp.Expr) -> int:
+    """Digits before the point of a constant factor, all that a nested product multiplies with."""
+    while isinstance(node, (exp.Paren, exp.Neg)):
+        node = node.this
+    if isinstance(node, exp.Mul):
+        return _digits(node.this) + _digits(node.expression)
+    if isinstance(node, exp.Literal) and not node.is_string:
+        text = str(node.this)
+        return 100 if "e" in text.lower() else len(text.partition(".")[0])
+    return 0
+
+
+def any_touched(values: Iterable[Value]) -> bool:
+    """Whether one of the values is tainted or grouped."""
+    return any(value.touched for value in values)

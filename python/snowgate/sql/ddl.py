@@ -1,0 +1,332 @@
+"""What DDL leaves behind: objects that move take their tags along (F16).
+
+Tags are only ever added here. A name that is renamed, replaced or dropped keeps its entry until the
+catalog is read again, because the statement may still fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snowgate._core import StatementHead, lex
+from snowgate.model.statement import Namespace, ObjectName
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+from snowgate.sql.names import parse_name, resolve
+from snowgate.sql.parser import after_word, body_of, column_list
+from snowgate.sql.relations import Column, Relation
+from snowgate.sql.state import Refused, State
+from snowgate.sql.values import Family, Shape, Value
+
+_TABLES = frozenset(
+    {
+        "TABLE",
+        "DYNAMIC TABLE",
+        "HYBRID TABLE",
+        "EVENT TABLE",
+        "INTERACTIVE TABLE",
+        "ICEBERG TABLE",
+    }
+)
+_VIEWS = frozenset({"VIEW", "MATERIALIZED VIEW"})
+# Objects that live in a schema; the others have no place a rule could name.
+_SCHEMA_LESS = frozenset({"WAREHOUSE", "ROLE", "RESOURCE MONITOR", "USER", "COMPUTE POOL"})
+_TYPES = {
+    Family.TEXT: "VARCHAR",
+    Family.NUMBER: "NUMBER",
+    Family.TIME: "TIMESTAMP_NTZ",
+    Family.BOOL: "BOOLEAN",
+    Family.BINARY: "BINARY",
+    Family.VARIANT: "VARIANT",
+}
+_STREAM = (
+    CatalogColumn("METADATA$ACTION", "VARCHAR"),
+    CatalogColumn("METADATA$ISUPDATE", "BOOLEAN"),
+    CatalogColumn("METADATA$ROW_ID", "VARCHAR"),
+)
+
+
+def place(head: StatementHead, namespace: Namespace) -> tuple[ObjectName, ...]:
+    """The object a statement names, in full; a database or schema has empty parts."""
+    if not head.target or head.object_kind in _SCHEMA_LESS:
+        return ()
+    if head.object_kind == "DATABASE":
+        return (ObjectName(head.target[0], "", ""),)
+    if head.object_kind == "SCHEMA":
+        return (_schema(head.target, namespace),)
+    return (resolve(head.target, namespace),)
+
+
+def _schema(parts: list[str], namespace: Namespace) -> ObjectName:
+    database = parts[0] if len(parts) == 2 else namespace.database
+    return ObjectName(database, parts[-1], "")
+
+
+def query_of(head: StatementHead) -> str | None:
+    """The query of CREATE … AS; None where there is none.
+
+    Raises:
+        Refused: Its columns come from somewhere else.
+    """
+    if head.verb != "CREATE" or head.object_kind not in _TABLES | _VIEWS:
+        return None
+    if after_word(head.rest, "TEMPLATE") is not None:
+        raise Refused(
+            "unparsed", "takes its columns from files or another query", "list the columns"
+        )
+    if after_word(head.rest, "AS") is None:
+        return None
+    return body_of(head.text)[0]
+
+
+def namespace_of(head: StatementHead, namespace: Namespace) -> Namespace:
+    """Where names in the query resolve: for a view, where the view lives."""
+    if head.object_kind not in _VIEWS:
+        return namespace
+    name = resolve(head.target, namespace)
+    return Namespace(name.database, name.schema)
+
+
+def after_ddl(
+    head: StatementHead, namespace: Namespace, catalog: Catalog, body: Relation
+) -> Catalog:
+    """The catalog once a DDL statement has run.
+
+    Args:
+        head: The statement.
+        namespace: Where its names resolve.
+        catalog: Before.
+        body: What its query makes; empty without one.
+    """
+    if head.verb == "CREATE":
+        return _created(head, namespace, catalog, body)
+    if head.verb == "ALTER" and head.target:
+        return _altered(head, namespace, catalog)
+    return catalog
+
+
+def after_dml(catalog: Catalog, state: State) -> Catalog:
+    """The catalog once tagged values were written to columns that carried less."""
+    changed: dict[ObjectName, Table | None] = {}
+    for (name, column), value in state.moved.items():
+        table = changed.get(name) or catalog.tables.get(name)
+        if table is not None:
+            columns = tuple(
+                _widened(known, value) if known.name == column or not column else known
+                for known in table.columns
+            )
+            changed[name] = replace(table, columns=columns)
+    return catalog.replacing(changed) if changed else catalog
+
+
+def _widened(column: CatalogColumn, value: Value) -> CatalogColumn:
+    return replace(
+        column,
+        tags=column.tags | value.all_tags,
+        derived=True,
+        unknown=column.unknown or value.unknown,
+    )
+
+
+def _created(
+    head: StatementHead, namespace: Namespace, catalog: Catalog, body: Relation
+) -> Catalog:
+    if head.object_kind in ("DATABASE", "SCHEMA"):
+        return _cloned(head, namespace, catalog)
+    if head.object_kind not in _TABLES | _VIEWS | {"STREAM"}:
+        return catalog
+    name = resolve(head.target, namespace)
+    if head.object_kind == "VIEW":
+        return catalog.replacing({name: _table_of(body, head)}, {name: head.text})
+    table = _new_table(head, namespace, catalog, body)
+    return catalog.replacing({name: _united(table, catalog.tables.get(name))}, {name: None})
+
+
+def _new_table(
+    head: StatementHead, namespace: Namespace, catalog: Catalog, body: Relation
+) -> Table:
+    if query_of(head) is not None:
+        return _table_of(body, head)
+    source = _named_after(head.rest, "CLONE") or _named_after(head.rest, "LIKE")
+    if head.object_kind == "STREAM":
+        source = _named_after(head.rest, "TABLE") or _named_after(head.rest, "VIEW")
+    if source is not None:
+        known = catalog.tables.get(resolve(source, namespace))
+        if known is None:
+            return Table((), opaque=True)
+        extra = _STREAM if head.object_kind == "STREAM" else ()
+        return replace(known, columns=known.columns + extra)
+    return Table(tuple(CatalogColumn(name, kind) for name, kind in column_list(head.rest)))
+
+
+def _named_after(text: str, word: str) -> list[str] | None:
+    """The name that follows a word."""
+    after = after_word(text, word)
+    if after is None:
+        return None
+    name = ""
+    for kind, piece in lex(after):
+        if kind in ("space", "comment"):
+            continue
+        if kind in ("word", "quoted") and name and not name.endswith("."):
+            break
+        if kind not in ("word", "quoted") and piece != ".":
+            break
+        name += piece
+    try:
+        return parse_name(name)
+    except Refused:
+        return None
+
+
+def _table_of(body: Relation, head: StatementHead) -> Table:
+    """A relation as a table. What is computed from tagged columns is marked as such (F2)."""
+    named = body.renamed([name for name, _ in column_list(head.rest)])
+    if named.open:
+        return Table(tuple(_column_of(column) for column in named.columns), opaque=True)
+    return Table(tuple(_column_of(column) for column in named.columns))
+
+
+def _column_of(column: Column) -> CatalogColumn:
+    value = column.value
+    computed = value.touched and (value.shape is not Shape.RAW or bool(value.grouping))
+    return CatalogColumn(
+        column.name or "", _TYPES.get(value.family, ""), value.all_tags, computed, value.unknown
+    )
+
+
+def _united(new: Table, old: Table | None) -> Table:
+    """A replaced table's columns keep the tags they had under the same name."""
+    if old is None:
+        return new
+    before = {column.name: column for column in old.columns}
+    columns = []
+    for column in new.columns:
+        known = before.get(column.name)
+        if known is not None:
+            column = replace(
+                column,
+                tags=column.tags | known.tags,
+                derived=column.derived or known.derived,
+                unknown=column.unknown or known.unknown,
+            )
+        columns.append(column)
+    return Table(tuple(columns), new.opaque)
+
+
+def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
+    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in ("space", "comment")]
+    if head.object_kind in ("DATABASE", "SCHEMA"):
+        target = _named_after(head.rest, "TO") if words[:2] == ["RENAME", "TO"] else None
+        if words[:2] == ["SWAP", "WITH"]:
+            target = _named_after(head.rest, "WITH")
+        return _copied(head, target, namespace, catalog, words[:1] == ["SWAP"])
+    name = resolve(head.target, namespace)
+    table, text = catalog.tables.get(name), catalog.views.get(name)
+    if words[:2] == ["RENAME", "TO"]:
+        parts = _named_after(head.rest, "TO")
+        if parts is None or (table is None and text is None):
+            return catalog
+        other = resolve(parts, Namespace(name.database, name.schema))
+        tables = {} if table is None else {other: _united(table, catalog.tables.get(other))}
+        return catalog.replacing(tables, {} if text is None else {other: text})
+    if words[:2] == ["SWAP", "WITH"]:
+        parts = _named_after(head.rest, "WITH")
+        return catalog if parts is None else _swapped(catalog, name, resolve(parts, namespace))
+    if table is None:
+        return catalog
+    return catalog.replacing({name: _with_columns(table, head.rest, words)})
+
+
+def _swapped(catalog: Catalog, one: ObjectName, two: ObjectName) -> Catalog:
+    """Either name may mean either table until the statement has ended."""
+    first, second = catalog.tables.get(one), catalog.tables.get(two)
+    if first is None or second is None:
+        opaque = Table((), opaque=True)
+        return catalog.replacing({one: opaque, two: opaque})
+    return catalog.replacing({one: _united(second, first), two: _united(first, second)})
+
+
+def _with_columns(table: Table, rest: str, words: list[str]) -> Table:
+    """RENAME COLUMN keeps the tags under both names; ADD COLUMN adds untagged ones."""
+    if words[:2] == ["RENAME", "COLUMN"]:
+        old, new = _named_after(rest, "COLUMN"), _named_after(rest, "TO")
+        if old and new:
+            added = [replace(c, name=new[-1]) for c in table.columns if c.name == old[-1]]
+            columns = [
+                c
+                for column in table.columns
+                for c in ([*added] if column.name == old[-1] else [column])
+            ]
+            return replace(table, columns=tuple(columns))
+    if words[:1] == ["ADD"] and len(words) > 2:
+        skip = 2 if words[1] == "COLUMN" else 1
+        if words[skip : skip + 3] == ["IF", "NOT", "EXISTS"]:
+            skip += 3
+        listed = column_list(f"({after_nth(rest, skip)})")
+        known = {column.name for column in table.columns}
+        fresh = [CatalogColumn(n, kind) for n, kind in listed if n not in known and kind]
+        return replace(table, columns=table.columns + tuple(fresh))
+    return table
+
+
+def after_nth(text: str, count: int) -> str:
+    """What follows the first `count` tokens."""
+    at = 0
+    for kind, piece in lex(text):
+        if count == 0:
+            break
+        at += len(piece)
+        count -= kind not in ("space", "comment")
+    return text[at:]
+
+
+def _cloned(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
+    """CREATE SCHEMA or DATABASE … CLONE: every object inside is cloned."""
+    source = _named_after(head.rest, "CLONE")
+    if source is None:
+        return catalog
+    old = _container(source, head.object_kind, namespace)
+    new = _container(head.target, head.object_kind, namespace)
+    return _moved(catalog, old, new)
+
+
+def _copied(
+    head: StatementHead,
+    target: list[str] | None,
+    namespace: Namespace,
+    catalog: Catalog,
+    both: bool,
+) -> Catalog:
+    """RENAME and SWAP of a schema or database: its objects are under both names."""
+    if target is None:
+        return catalog
+    old = _container(head.target, head.object_kind, namespace)
+    new = _container(target, head.object_kind, namespace)
+    moved = _moved(catalog, old, new)
+    return _moved(moved, new, old) if both else moved
+
+
+def _container(parts: list[str], kind: str, namespace: Namespace) -> tuple[str, str]:
+    if kind == "DATABASE":
+        return parts[-1], ""
+    name = _schema(parts, namespace)
+    return name.database, name.schema
+
+
+def _moved(catalog: Catalog, old: tuple[str, str], new: tuple[str, str]) -> Catalog:
+    def to(name: ObjectName) -> ObjectName | None:
+        if name.database != old[0] or (old[1] and name.schema != old[1]):
+            return None
+        return ObjectName(new[0], new[1] or name.schema, name.name)
+
+    tables: dict[ObjectName, Table | None] = {}
+    for name, table in catalog.tables.items():
+        target = to(name)
+        if target is not None:
+            tables[target] = _united(table, catalog.tables.get(target))
+    views: dict[ObjectName, str | None] = {}
+    for name, text in catalog.views.items():
+        target = to(name)
+        if target is not None:
+            views[target] = text
+    return catalog.replacing(tables, views)

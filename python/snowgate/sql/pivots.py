@@ -1,0 +1,108 @@
+"""PIVOT and UNPIVOT.
+
+PIVOT turns values into column names: with constants they are the statement's own, with ANY or a
+subquery they are data, which no mask covers. UNPIVOT drops rows whose value is NULL (F3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from snowgate.sql.names import fold
+from snowgate.sql.relations import Column, Relation, Scope, Source
+from snowgate.sql.state import Knob, unreadable
+from snowgate.sql.values import Family, Shape, Value, clean, derived
+
+if TYPE_CHECKING:
+    from snowgate.sql.walk import Walk
+
+_CONSTANTS = (exp.Literal, exp.Null, exp.Boolean, exp.Neg, exp.Cast)
+
+
+def pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Relation:
+    """A relation after one PIVOT or UNPIVOT."""
+    inner = Scope(parent=scope.parent, sources=[Source(None, relation)], ctes=scope.ctes)
+    if node.args.get("unpivot"):
+        return _unpivot(walk, node, relation, inner)
+    return _pivot(walk, node, relation, inner)
+
+
+def _pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Relation:
+    aggregates = derived(walk.value(item, scope) for item in node.expressions)
+    used = {fold(c) for item in node.expressions for c in item.find_all(exp.Column)}
+    keys: list[Value] = []
+    width, dynamic = len(node.expressions), relation.open
+    for field in node.args.get("fields") or ():
+        if not isinstance(field, exp.In):
+            raise unreadable("a pivot")
+        key = walk.value(field.this, scope)
+        keys.append(key)
+        used |= {fold(column) for column in field.this.find_all(exp.Column)}
+        width *= len(field.expressions)
+        if _is_constant(field):
+            _count_constants(walk, field, key)
+        else:
+            dynamic = True
+            _check_names(walk, field, key, scope)
+    kept = tuple(column for column in relation.columns if column.name not in used)
+    for column in kept:
+        # The columns that are left are what the rows are grouped by.
+        if column.value.tainted and column.value.shape is not Shape.RAW:
+            walk.state.violate(
+                Knob.GROUP, "groups by something computed from a tagged column", column.value
+            )
+    value = derived([aggregates, *keys], aggregates.family)
+    if dynamic:
+        return Relation(kept, open=True, rest=derived([value, relation.rest]))
+    return Relation((*kept, *(Column(None, value) for _ in range(width))))
+
+
+def _is_constant(field: exp.In) -> bool:
+    if field.args.get("query") is not None or field.args.get("field") is not None:
+        return False
+    return all(isinstance(_plain(item), _CONSTANTS) for item in field.expressions)
+
+
+def _plain(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, (exp.PivotAlias, exp.Alias, exp.Paren)):
+        node = node.this
+    return node
+
+
+def _count_constants(walk: Walk, field: exp.In, key: Value) -> None:
+    if key.tainted:
+        for item in field.expressions:
+            walk.state.compare_constant(_plain(item).sql(), key)
+
+
+def _check_names(walk: Walk, field: exp.In, key: Value, scope: Scope) -> None:
+    query = field.args.get("query")
+    found = [] if query is None else [walk.query(query, scope).everything()]
+    value = derived([key, *found])
+    if value.touched:
+        walk.state.violate(Knob.ROWS, "makes column names out of a tagged column", value)
+
+
+def _unpivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Relation:
+    used: set[str] = set()
+    inputs: list[Value] = []
+    names: list[str] = []
+    for field in node.args.get("fields") or ():
+        if not isinstance(field, exp.In) or not isinstance(
+            field.this, (exp.Identifier, exp.Column)
+        ):
+            raise unreadable("an unpivot")
+        names.append(fold(field.this))
+        for item in field.expressions:
+            for column in item.find_all(exp.Column):
+                used.add(fold(column))
+                inputs.append(walk.value(column, scope))
+    value = derived(inputs, inputs[0].family if inputs else Family.ANY)
+    if value.touched:
+        walk.state.violate(Knob.ROWS, "unpivots a tagged column, which drops its NULLs", value)
+    columns = [column for column in relation.columns if column.name not in used]
+    columns += [Column(name, clean(Family.TEXT)) for name in names]
+    columns += [Column(fold(item), value) for item in node.expressions]
+    return Relation(tuple(columns), relation.open, derived([relation.rest, value]))

@@ -1,0 +1,140 @@
+"""What one analysis has found so far, and the words it reports in.
+
+Reasons name no literal; each knob has one remedy, so that a client always reads what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+from snowgate.model.statement import Namespace, ObjectName, Violation
+from snowgate.sql.catalog import Catalog
+from snowgate.sql.values import CLEAN, Value, derived
+
+# Distinct constants that one statement may compare with tagged columns (F1).
+MAX_CONSTANTS = 50
+
+
+class Knob(Enum):
+    """Ways to reveal a tagged value outside a maskable output; the value is how to do without."""
+
+    PREDICATE = "pii_pattern_predicate"
+    CONSTANTS = "pii_eq_predicate"
+    DICTIONARY = "pii_dictionary_join"
+    GROUP = "pii_group"
+    ORDER = "pii_order"
+    ROWS = "pii_row_source"
+    ERROR = "pii_error_oracle"
+    COPY = "laundering"
+
+    @property
+    def remedy(self) -> str:
+        """How to rewrite the statement."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Knob.PREDICATE: "compare the tagged column itself, with =, <>, IN or IS NULL and constants, or"
+    " filter by another column",
+    Knob.CONSTANTS: f"compare with at most {MAX_CONSTANTS} constants in one statement",
+    Knob.DICTIONARY: "tag the other column the same, or join on an untagged key",
+    Knob.GROUP: "group by the tagged column itself, or by another column",
+    Knob.ORDER: "order by a column that is not tagged",
+    Knob.ROWS: "take the tagged column out of what makes the rows",
+    Knob.COPY: "copy the tagged column as it is, to a column with the same tags",
+    Knob.ERROR: "use the TRY_ form, constants of the column's own type, or a divisor that cannot be"
+    " zero",
+}
+
+
+class Refused(Exception):
+    """The text cannot be judged. Ends the analysis; the statement is refused.
+
+    Attributes:
+        rule, reason, remedy: As in `Refusal`.
+    """
+
+    def __init__(self, rule: str, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+        self.reason = reason
+        self.remedy = remedy
+
+
+def unreadable(what: str) -> Refused:
+    """A construct that the analysis does not know."""
+    return Refused(
+        "unparsed", f"{what} is not understood", "write the statement without that construct"
+    )
+
+
+@dataclass(slots=True)
+class State:
+    """Collected during one analysis, by the walk only.
+
+    Attributes:
+        catalog: What is known.
+        namespace: Where unqualified names resolve now; a view's own while it is walked.
+        binds: Types of the binds as drivers name them; None when not told.
+        reads, unknown: Objects read, and those of them that the catalog does not know.
+        tags: Tags of every column referred to.
+        violations: What would reveal tagged values.
+        constants: Distinct constants compared with tagged columns.
+        metadata: It reads metadata of the account beyond structure.
+        changes: It changes something although it is a query, such as a sequence.
+        control: What decides whether the present expression is evaluated at all.
+        views: Views being walked, outermost first.
+        launders: Tags whose values would be written where they are not tagged.
+        moved: What would be written to columns that carry less, by table and column.
+    """
+
+    catalog: Catalog
+    namespace: Namespace
+    binds: tuple[str, ...] | None = None
+    reads: set[ObjectName] = field(default_factory=set)
+    unknown: set[ObjectName] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set)
+    violations: set[Violation] = field(default_factory=set)
+    constants: set[str] = field(default_factory=set)
+    metadata: bool = False
+    changes: bool = False
+    control: Value = CLEAN
+    views: list[ObjectName] = field(default_factory=list)
+    launders: set[str] = field(default_factory=set)
+    moved: dict[tuple[ObjectName, str], Value] = field(default_factory=dict)
+
+    def violate(self, knob: Knob, reason: str, *values: Value) -> None:
+        """Record that `values`, at least one of them tainted, would be revealed."""
+        cause = derived(values)
+        # A violation of unknown origin names no tag: it could concern any.
+        tags = frozenset() if cause.unknown else cause.all_tags
+        self.violations.add(Violation(knob.value, reason, knob.remedy, tags))
+
+    def touch(self, value: Value) -> Value:
+        """Note the tags of a column that is referred to, and return it."""
+        self.tags |= value.all_tags
+        return value
+
+    def compare_constant(self, key: str, value: Value) -> None:
+        """Count a constant compared with a tagged column."""
+        self.constants.add(key)
+        if len(self.constants) > MAX_CONSTANTS:
+            self.violate(
+                Knob.CONSTANTS,
+                f"compares tagged columns with more than {MAX_CONSTANTS} constants",
+                value,
+            )
+
+    @contextmanager
+    def under(self, *conditions: Value) -> Iterator[None]:
+        """Inside: what is evaluated only when `conditions` say so."""
+        before = self.control
+        if any(condition.touched for condition in conditions):
+            self.control = derived([before, *conditions])
+        try:
+            yield
+        finally:
+            self.control = before

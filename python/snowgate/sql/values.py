@@ -1,0 +1,137 @@
+"""What is known of a value: which tags can reach it, and in what shape.
+
+    CLEAN ──► RAW ──► FOLDED ──► DERIVED        plus `unknown`: anything could reach it
+
+A value is RAW when it is exactly one tagged column in every branch that makes it, so that a
+configured mask fits it. LOWER, UPPER and TRIM of a raw column are FOLDED: equality treats them as
+raw, everything else as derived (F1). Whatever else touches a tag makes a DERIVED value (F2).
+
+Grouping is apart: it says that PARTITION BY of raw tagged columns decided the value. Such a value
+shows how often a tagged value occurs and nothing more, so predicates may use it, outputs may not
+show it (F3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+
+from snowgate.model.statement import OutputColumn
+
+NO_TAGS: frozenset[str] = frozenset()
+
+
+class Shape(IntEnum):
+    """How a tagged value relates to the column it comes from; a larger one is further away."""
+
+    CLEAN = 0
+    RAW = 1
+    FOLDED = 2
+    DERIVED = 3
+
+
+class Family(Enum):
+    """Types as far as conversions between them can fail."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    TIME = "time"
+    BOOL = "bool"
+    BINARY = "binary"
+    VARIANT = "variant"
+    NULL = "null"  # the constant NULL, which fits every type
+    ANY = "any"  # not known
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is known of one expression.
+
+    Attributes:
+        tags: Tags whose values can reach it.
+        shape: CLEAN if and only if there are no tags and it is not unknown.
+        unknown: Its origin could not be computed.
+        grouping: Tags that decided it through PARTITION BY of raw columns only.
+        family: Its type.
+    """
+
+    tags: frozenset[str] = NO_TAGS
+    shape: Shape = Shape.CLEAN
+    unknown: bool = False
+    grouping: frozenset[str] = NO_TAGS
+    family: Family = Family.ANY
+
+    @property
+    def tainted(self) -> bool:
+        """Whether a tag, or something unknown, decides its value."""
+        return self.unknown or bool(self.tags)
+
+    @property
+    def touched(self) -> bool:
+        """As `tainted`, groupings counted."""
+        return self.tainted or bool(self.grouping)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether equality may treat it as its raw column."""
+        return not self.unknown and self.shape in (Shape.RAW, Shape.FOLDED)
+
+    @property
+    def all_tags(self) -> frozenset[str]:
+        """Its tags, groupings included."""
+        return self.tags | self.grouping
+
+    def of(self, family: Family) -> Value:
+        """The same with another type."""
+        return self if self.family is family else replace(self, family=family)
+
+    def column(self, name: str | None) -> OutputColumn:
+        """As a predicted output."""
+        raw = self.shape is Shape.RAW and not self.grouping and not self.unknown
+        return OutputColumn(name, self.all_tags, raw, self.unknown)
+
+
+CLEAN = Value()
+UNKNOWN = Value(shape=Shape.DERIVED, unknown=True)
+
+
+def clean(family: Family) -> Value:
+    """A value that nothing tagged decides."""
+    return _CLEAN[family]
+
+
+_CLEAN = {family: Value(family=family) for family in Family}
+
+
+def derived(values: Iterable[Value], family: Family = Family.ANY) -> Value:
+    """A value computed from others: whatever touches any of them touches it."""
+    tags, grouping, unknown = NO_TAGS, NO_TAGS, False
+    for value in values:
+        if value.tags:
+            tags |= value.tags
+        if value.grouping:
+            grouping |= value.grouping
+        unknown = unknown or value.unknown
+    if not tags and not grouping and not unknown:
+        return clean(family)
+    shape = Shape.DERIVED if tags or unknown else Shape.CLEAN
+    return Value(tags, shape, unknown, grouping, family)
+
+
+def branches(values: Iterable[Value]) -> Value:
+    """A value that is one of several: raw only if every branch is raw (F2)."""
+    seen = list(values)
+    shapes = {value.shape for value in seen}
+    union = derived(seen, family_of(seen))
+    if len(shapes) == 1 and union.tainted:
+        return replace(union, shape=shapes.pop())
+    return union
+
+
+def family_of(values: Iterable[Value]) -> Family:
+    """The common type of several values; ANY where they differ."""
+    families = {value.family for value in values} - {Family.NULL}
+    if not families:
+        return Family.NULL
+    return families.pop() if len(families) == 1 else Family.ANY
