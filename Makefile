@@ -25,6 +25,7 @@ test-rust: tools
 
 test-python: build standin drivers
 	$(BIN)/pytest
+	cd standin && ../$(VENVS)/standin/bin/python -m pytest -q
 
 test-long: build standin drivers  ## Crash rounds and other runs too long for every push
 	$(BIN)/pytest -m long
