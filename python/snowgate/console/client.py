@@ -38,10 +38,14 @@ class ApprovalsClient:
 
     Raises:
         ApprovalError: The CA file cannot be read.
+        LoginRefused: The token cannot be one.
     """
 
     def __init__(self, url: str, token: str, ca_file: Path | None = None) -> None:
         self._url = url.rstrip("/")
+        token = token.strip()  # files and command substitutions end in a line break
+        if not token or not token.isascii() or not token.isprintable():
+            raise LoginRefused("malformed", "what was given as a token is not a token")
         try:
             tls = ssl.create_default_context(cafile=ca_file)
         except OSError as error:
