@@ -106,6 +106,13 @@ class Gate:
     def kill(self, session: str) -> None:
         """End a session: holds cancelled, statements aborted, streams stopped."""
 
+    def reload_certificate(self) -> None:
+        """Read certificate and key again, and use them for new connections.
+
+        Raises:
+            GateError: They cannot be used; the ones in use stay.
+        """
+
     def shutdown(self, grace_s: float) -> None:
         """Stop accepting, let answers end within `grace_s`, close the ledger, notify `stopped`."""
 

@@ -70,6 +70,19 @@ class Gateway:
         self.address: tuple[str, int] = ("", 0)
         self.api_address: tuple[str, int] | None = None
         self._context: AbstractAsyncContextManager[None] | None = None
+        self._gate: Gate | None = None
+
+    async def reload_certificate(self) -> None:
+        """Use the certificate and key that are in their files now, for new connections.
+
+        Raises:
+            StartError: They cannot be used; the ones in use stay.
+        """
+        if self._gate is not None:
+            try:
+                await trio.to_thread.run_sync(self._gate.reload_certificate)
+            except GateError as error:
+                raise StartError(str(error)) from error
 
     async def __aenter__(self) -> Self:
         self._context = self._run()
@@ -101,7 +114,7 @@ class Gateway:
             ):
                 head = store.ledger_head(ledger_origin(config))
                 document = gate_document(config, paths, head, store.sessions.load_all())
-                gate = await _start(document, bridge)
+                gate = self._gate = await _start(document, bridge)
                 calls.attach(gate)
                 current.attach(gate)
                 desk = await ApprovalDesk.open(store.approvals, calls, gate.wake)

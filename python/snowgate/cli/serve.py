@@ -13,11 +13,14 @@ import trio
 
 from snowgate.app import Gateway
 from snowgate.config import load_config
+from snowgate.errors import StartError
 from snowgate.telemetry import log_to_stderr
+
+log = logging.getLogger(__name__)
 
 
 def serve(*, config: Path, pid_file: Path | None = None, ready_file: Path | None = None) -> int:
-    """Run the gateway until SIGTERM or SIGINT.
+    """Run the gateway until SIGTERM or SIGINT. SIGHUP reads the certificate again.
 
     Args:
         config: Configuration file.
@@ -28,15 +31,21 @@ def serve(*, config: Path, pid_file: Path | None = None, ready_file: Path | None
     log_to_stderr(logging.INFO)
 
     async def run() -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with Gateway(settings) as gateway:
                 if pid_file is not None:
                     _write(pid_file, f"{os.getpid()}\n")
                 if ready_file is not None:
                     addresses = {"gateway": gateway.address, "api": gateway.api_address}
                     _write(ready_file, json.dumps(addresses))
-                async for _ in signals:
-                    return
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        return
+                    try:
+                        await gateway.reload_certificate()
+                        log.info("the certificate was read again")
+                    except StartError as error:
+                        log.warning("the certificate in use stays: %s", error)
 
     trio.run(run)
     return 0

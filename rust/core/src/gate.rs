@@ -64,6 +64,12 @@ impl Gate {
         self.running.kill(session);
     }
 
+    /// Read certificate and key again, and use them for new connections.
+    fn reload_certificate(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.running.reload_certificate())
+            .map_err(|error| GateError::new_err(error.to_string()))
+    }
+
     /// Drain and stop.
     fn shutdown(&self, grace_s: f64) {
         self.running.shutdown(grace_s);
