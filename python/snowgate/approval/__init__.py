@@ -14,5 +14,6 @@ This room knows no HTTP and no database: it takes an `ApprovalStore` and a `Reco
 
 from snowgate.approval.desk import ApprovalDesk
 from snowgate.approval.outcome import Ended, Released, Waiting
+from snowgate.approval.quota import Quota
 
-__all__ = ["ApprovalDesk", "Ended", "Released", "Waiting"]
+__all__ = ["ApprovalDesk", "Ended", "Quota", "Released", "Waiting"]

@@ -82,6 +82,7 @@ class ApprovalDesk:
         clock: Unix time.
         new_id: Makes approval ids.
         offload: How the store is called; a worker thread of its own unless given.
+        quota: How many statements one principal may hold.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ApprovalDesk:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         offload: Offload | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self._store = store
         self._recorder = recorder
@@ -101,7 +103,7 @@ class ApprovalDesk:
         self._new_id = new_id
         self._open: dict[str, _Open] = {}
         self._query_of: dict[str, str] = {}
-        self._quota = Quota()
+        self._quota = quota or Quota()
         self._requests = trio.Lock()
         self._in_store = offload or _one_thread()
         self._new_deadline = trio.Event()
@@ -116,13 +118,16 @@ class ApprovalDesk:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         offload: Offload | None = None,
+        quota: Quota | None = None,
     ) -> Self:
         """A desk with the approvals of the store. Next come `witness` for the ledger, and `run`.
 
         Raises:
             StoreError: The store is not as it was written.
         """
-        desk = cls(store, recorder, on_change, clock=clock, new_id=new_id, offload=offload)
+        desk = cls(
+            store, recorder, on_change, clock=clock, new_id=new_id, offload=offload, quota=quota
+        )
         for approval in await desk._in_store(store.list_all):
             if not state.ended(approval):
                 desk._add(approval)

@@ -15,9 +15,18 @@ PrincipalKey = tuple[str, str, str]
 
 
 class Quota:
-    """Counts new approvals of each principal over the last minute."""
+    """Counts new approvals of each principal over the last minute.
 
-    def __init__(self) -> None:
+    Args:
+        max_pending: Open approvals of one principal.
+        max_new_per_minute: New ones within any minute.
+    """
+
+    def __init__(
+        self, max_pending: int = MAX_PENDING, max_new_per_minute: int = MAX_NEW_PER_MINUTE
+    ) -> None:
+        self._max_pending = max_pending
+        self._max_new_per_minute = max_new_per_minute
         self._recent: dict[PrincipalKey, deque[float]] = {}
 
     def take(self, statement: HeldStatement, pending: int, now_s: float) -> None:
@@ -37,18 +46,18 @@ class Quota:
                 "the rule that holds this statement names no approvers, quorum or time",
                 "mend the rule's `hold`",
             )
-        if pending >= MAX_PENDING:
+        if pending >= self._max_pending:
             raise HoldRefused(
                 "approval-limit",
-                f"{MAX_PENDING} statements of this principal wait for approval already",
+                f"{self._max_pending} statements of this principal wait for approval already",
                 "have some decided, or cancel them",
             )
         self._forget(now_s)
         recent = self._recent.setdefault(statement.principal.key, deque())
-        if len(recent) >= MAX_NEW_PER_MINUTE:
+        if len(recent) >= self._max_new_per_minute:
             raise HoldRefused(
                 "approval-limit",
-                f"this principal asked for {MAX_NEW_PER_MINUTE} approvals within a minute",
+                f"this principal asked for {self._max_new_per_minute} approvals within a minute",
                 "run it again in a minute",
             )
         recent.append(now_s)

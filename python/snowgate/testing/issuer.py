@@ -142,17 +142,19 @@ async def _main(arguments: argparse.Namespace) -> None:
         async with trio.open_nursery() as nursery:
             listener = IssuerListener(arguments.port, tls)
             server = await open_issuers(nursery, keys=keys, listener=listener)
-            if arguments.ready_file:
-                _announce(arguments.ready_file, server)
+            _announce(arguments.ready_file, server)
             await anext(aiter(signals))
             nursery.cancel_scope.cancel()
 
 
-def _announce(path: Path, server: IssuerServer) -> None:
-    """Write the issuers' URLs, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({name: f"{server.url}/{name}" for name in server.keys}))
-    temporary.replace(path)
+def _announce(path: Path | None, server: IssuerServer) -> None:
+    """Tell the issuers' URLs: on standard output, and in a file that is there whole or not."""
+    urls = json.dumps({name: f"{server.url}/{name}" for name in server.keys})
+    print(urls, flush=True)
+    if path is not None:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(urls)
+        temporary.replace(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
