@@ -34,7 +34,7 @@ class Bridge:
     """Questions from the gate to the control plane, and the answers back.
 
     Args:
-        capacity: Questions that may be open at once; beyond it the gate refuses instead of queueing.
+        capacity: Questions that may be open at once; beyond it the gate refuses, it never queues.
 
     Raises:
         OSError: No descriptor is left for the wake-up.
@@ -66,7 +66,7 @@ class Bridge:
         The interpreter is released; somebody else must `take` and `answer` meanwhile.
 
         Returns:
-            Wall time in seconds, and the sorted latencies in microseconds of the answered questions.
+            Wall time in seconds, and the sorted latencies in microseconds of what was answered.
         """
 
 class GateError(Exception):
