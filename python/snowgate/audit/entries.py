@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from snowgate._core import LedgerEntry, LedgerFailure, LedgerReader, TextDestroyed, TextKeys
+from snowgate.audit.render import visible
 from snowgate.errors import LedgerError
 
 __all__ = [
@@ -28,7 +29,8 @@ def ledger_errors() -> Iterator[None]:
     try:
         yield
     except LedgerFailure as failure:
-        raise LedgerError(str(failure)) from None
+        # It may quote a file name or an origin that somebody else has written.
+        raise LedgerError(visible(str(failure))) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def with_texts(entry: StoredEntry, keys: TextKeys) -> StoredEntry:
         except TextDestroyed:
             lost[name] = "its key has been destroyed"
         except LedgerFailure as failure:
-            raise LedgerError(f"entry {entry.seq}: {failure}") from None
+            raise LedgerError(visible(f"entry {entry.seq}: {failure}")) from None
         else:
             texts[name] = (text or b"").decode(errors="backslashreplace")
     return replace(entry, texts=texts, lost=lost)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snowgate.audit.entries import StoredEntry, TextKeys, read_entries, with_texts
+from snowgate.audit.render import visible
 from snowgate.errors import LedgerError
 
 
@@ -83,7 +84,7 @@ def load_session(directory: Path, session: str, *, keys: TextKeys | None = None)
         collected.take(entry)
     replay = collected.replay()
     if not replay.events:
-        raise LedgerError(f"no session `{session}` in this ledger")
+        raise LedgerError(f"no session `{visible(session)}` in this ledger")
     return replay
 
 

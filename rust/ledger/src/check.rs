@@ -8,100 +8,22 @@
 //! - a tile of the tree, also of a size before or after the checkpoint, as a crash may leave it;
 //! - a beginning of one of these, ending in `.new`, as a crash may leave it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value};
 
 use crate::{
     Broken, Checkpoint, LedgerError, VerifyingKey,
-    batch::{Batch, Batches, Item, Listing, SEGMENTS, Tail},
+    batch::{Batch, Batches, Item, Listing, Tail, segment_name},
+    derived::{CHECKPOINT, Derived},
     entry,
-    files::{UNFINISHED, failed},
-    note,
+    files::UNFINISHED,
+    frame, note,
+    story::Story,
     text::{self, OVERHEAD_BYTES},
-    tile::{Kind, Tile, TileId, Tiles},
+    tile::Tiles,
     tree::{Frontier, Hash, leaf_hash},
 };
-
-/// Name of the published checkpoint.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-
-/// Times a checkpoint is read anew because a running gateway replaced it meanwhile.
-const READS: usize = 20;
-
-/// A set of entry numbers.
-#[derive(Clone, Debug, Default)]
-struct Marks(Vec<u64>);
-
-impl Marks {
-    fn set(&mut self, seq: u64) {
-        let word = usize::try_from(seq / 64).unwrap_or(usize::MAX);
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(word) = self.0.get_mut(word) {
-            *word |= 1 << (seq % 64);
-        }
-    }
-
-    fn has(&self, seq: u64) -> bool {
-        let word = usize::try_from(seq / 64).ok().and_then(|word| self.0.get(word));
-        word.is_some_and(|word| word >> (seq % 64) & 1 == 1)
-    }
-
-    fn count(&self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-}
-
-/// The part of an entry in the story of statements.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
-    Intent,
-    /// The outcome of this intent.
-    Outcome(u64),
-    None,
-}
-
-/// The story of statements, for entries to be written and those read: each outcome has its intent.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Story {
-    intents: Marks,
-    outcomes: Marks,
-}
-
-impl Story {
-    /// The part of the next entry, or why it cannot follow.
-    pub(crate) fn admit(&self, kind: &str, fields: &Map<String, Value>) -> Result<Part, String> {
-        match kind {
-            "intent" => Ok(Part::Intent),
-            "outcome" => fields
-                .get("intent")
-                .and_then(Value::as_u64)
-                .filter(|intent| self.intents.has(*intent))
-                .map(Part::Outcome)
-                .ok_or_else(|| "outcome without its intent".to_owned()),
-            _ => Ok(Part::None),
-        }
-    }
-
-    pub(crate) fn take(&mut self, seq: u64, part: Part) {
-        match part {
-            Part::Intent => self.intents.set(seq),
-            Part::Outcome(intent) => self.outcomes.set(intent),
-            Part::None => {}
-        }
-    }
-
-    /// Intents without outcome.
-    pub(crate) fn open(&self) -> u64 {
-        self.intents.count() - self.outcomes.count()
-    }
-}
 
 /// What the caller learns of each entry: number, kind, members.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(u64, &str, &Map<String, Value>);
@@ -142,16 +64,12 @@ pub(crate) struct Checked {
 }
 
 pub(crate) fn check(dir: &Path, ask: &Ask<'_>, visit: Visit<'_>) -> Result<Checked, LedgerError> {
-    // In the order opposite to writing, so that a running gateway is never seen half-way: each thing
-    // read rests on things read later.
-    let published = Published::read(dir, ask)?;
-    let files = TileFiles::list(dir)?;
+    let derived = Derived::read(dir, ask.key, ask.recover)?;
     let listing = Listing::read(dir)?;
     let mut walk = Walk {
         dir,
         ask,
-        files,
-        seen: published.note.is_none(),
+        seen: derived.note().is_none(),
         checked: Checked {
             tree: Frontier::default(),
             tiles: Tiles::default(),
@@ -162,13 +80,13 @@ pub(crate) fn check(dir: &Path, ask: &Ask<'_>, visit: Visit<'_>) -> Result<Check
             texts: 0,
             segments: listing.segments.len() as u64,
             note: Vec::new(),
-            published: published.size,
+            published: derived.size(),
             root_at: None,
             tail: Tail::default(),
             leftovers: Vec::new(),
             missing: Vec::new(),
         },
-        published,
+        derived,
     };
     let mut batches = Batches::new(dir, listing.segments, 0);
     while let Some(batch) = batches.next()? {
@@ -178,94 +96,10 @@ pub(crate) fn check(dir: &Path, ask: &Ask<'_>, visit: Visit<'_>) -> Result<Check
     walk.finish(&listing.unfinished)
 }
 
-/// The checkpoint, with the partial tiles of its size: read together at the start, since a running
-/// gateway replaces them.
-struct Published {
-    note: Option<Vec<u8>>,
-    size: Option<u64>,
-    partial: HashMap<String, Vec<u8>>,
-}
-
-impl Published {
-    fn read(dir: &Path, ask: &Ask<'_>) -> Result<Self, LedgerError> {
-        let path = dir.join(CHECKPOINT);
-        for _ in 0..READS {
-            let note = match fs::read(&path) {
-                Ok(note) => note,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if !ask.recover || dir.join("tile").exists() {
-                        return Err(Broken::new("file is missing").file(CHECKPOINT).into());
-                    }
-                    return Ok(Self { note: None, size: None, partial: HashMap::new() });
-                }
-                Err(error) => return Err(failed("read", &path)(error)),
-            };
-            let Checkpoint { size, .. } = Checkpoint::open(&note, ask.key)
-                .map_err(|error| Broken::new(error.to_string()).file(CHECKPOINT))?;
-            let mut partial = HashMap::new();
-            for (id, width) in TileId::partial_at(size) {
-                let name = id.path(width);
-                if let Ok(bytes) = fs::read(dir.join(&name)) {
-                    partial.insert(name, bytes);
-                }
-            }
-            if fs::read(&path).is_ok_and(|again| again == note) {
-                return Ok(Self { note: Some(note), size: Some(size), partial });
-            }
-        }
-        Err(Broken::new("changes faster than it can be read").file(CHECKPOINT).into())
-    }
-}
-
-/// The files under `tile/`, by the tile they claim to be: width, still being written, name.
-struct TileFiles(HashMap<TileId, Vec<(usize, bool, String)>>);
-
-impl TileFiles {
-    fn list(dir: &Path) -> Result<Self, LedgerError> {
-        let mut files = Self(HashMap::new());
-        for file in fs::read_dir(dir).map_err(failed("list", dir))? {
-            let file = file.map_err(failed("list", dir))?;
-            let name = file.file_name().to_string_lossy().into_owned();
-            let kind = file.file_type().map_err(failed("list", dir))?;
-            let unfinished = format!("{CHECKPOINT}{UNFINISHED}");
-            match name.as_str() {
-                SEGMENTS if kind.is_dir() => {}
-                "tile" if kind.is_dir() => files.add(dir, "tile")?,
-                name if kind.is_file() && (name == CHECKPOINT || name == unfinished) => {}
-                _ => return Err(Broken::new("unexpected file").file(&name).into()),
-            }
-        }
-        Ok(files)
-    }
-
-    fn add(&mut self, dir: &Path, below: &str) -> Result<(), LedgerError> {
-        let path = dir.join(below);
-        let list = match fs::read_dir(&path) {
-            // A running gateway has removed it since the directory above was listed.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            list => list.map_err(failed("list", &path))?,
-        };
-        for file in list {
-            let file = file.map_err(failed("list", &path))?;
-            let name = format!("{below}/{}", file.file_name().to_string_lossy());
-            let kind = file.file_type().map_err(failed("list", &path))?;
-            match TileId::parse(&name) {
-                _ if kind.is_dir() => self.add(dir, &name)?,
-                Some((id, width, unfinished)) if kind.is_file() => {
-                    self.0.entry(id).or_default().push((width, unfinished, name));
-                }
-                _ => return Err(Broken::new("unexpected file").file(&name).into()),
-            }
-        }
-        Ok(())
-    }
-}
-
 struct Walk<'a> {
     dir: &'a Path,
     ask: &'a Ask<'a>,
-    published: Published,
-    files: TileFiles,
+    derived: Derived,
     /// The published checkpoint was met in the segments.
     seen: bool,
     checked: Checked,
@@ -295,8 +129,8 @@ impl Walk<'_> {
         } else if !batch.items.is_empty() {
             return Err(place("checkpoint is that of the batch before").into());
         }
-        if self.published.size == Some(size) {
-            if self.published.note.as_ref() != Some(&batch.note) {
+        if self.derived.size() == Some(size) {
+            if self.derived.note() != Some(&batch.note) {
                 let broken = Broken::new("differs from the checkpoint in the segments");
                 return Err(broken.file(CHECKPOINT).into());
             }
@@ -344,15 +178,15 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, item: &Item) -> Result<(), LedgerError> {
-        let Self { dir, published, files, checked, ask, .. } = self;
+        let Self { derived, checked, ask, .. } = self;
         let leaf = leaf_hash(&item.json);
         checked.tree.push(leaf);
         if ask.root_at == Some(checked.tree.size()) {
             checked.root_at = Some(checked.tree.root());
         }
-        let Checked { tiles, leftovers, missing, .. } = checked;
+        let Checked { tiles, missing, .. } = checked;
         tiles.push(&item.json, leaf, &mut |tile| {
-            if !compare(dir, published, files, tile, leftovers)? && ask.recover {
+            if !derived.compare(tile)? && ask.recover {
                 let width = tile.width();
                 missing.push((tile.id.path(width), tile.at(width).to_vec()));
             }
@@ -360,142 +194,61 @@ impl Walk<'_> {
         })
     }
 
+    /// What can be said only at the end of the log.
     fn finish(mut self, unfinished: &[String]) -> Result<Checked, LedgerError> {
-        let size = self.checked.tree.size();
-        if self.published.size.is_some_and(|published| published > size) {
-            let what = format!(
-                "the checkpoint covers {} entries, but the segments end here",
-                self.published.size.unwrap_or_default()
-            );
-            let tail = &self.checked.tail;
-            return Err(Broken::new(what)
-                .file(&tail.file)
-                .offset(tail.committed_bytes)
-                .seq(size)
-                .into());
+        let Self { derived, checked, seen, ask, .. } = &mut self;
+        let size = checked.tree.size();
+        if let Some(published) = derived.size().filter(|published| *published > size) {
+            let what =
+                format!("the checkpoint covers {published} entries, but the segments end here");
+            let Tail { file, committed_bytes, .. } = &checked.tail;
+            return Err(Broken::new(what).file(file).offset(*committed_bytes).seq(size).into());
         }
-        if !self.seen {
+        if !*seen {
             let broken = Broken::new("no checkpoint in the segments is the same");
             return Err(broken.file(CHECKPOINT).into());
         }
-        if self.ask.root_at == Some(0) {
-            self.checked.root_at = Some(Frontier::default().root());
+        if ask.root_at == Some(0) {
+            checked.root_at = Some(Frontier::default().root());
         }
-        Checkpoint::open(&self.checked.note, self.ask.key)
-            .map_err(|error| Broken::new(error.to_string()).file(&self.checked.tail.file))?;
-        for tile in self.checked.tiles.partial() {
-            let leftovers = &mut self.checked.leftovers;
-            compare(self.dir, &self.published, &mut self.files, tile, leftovers)?;
+        Checkpoint::open(&checked.note, ask.key)
+            .map_err(|error| Broken::new(error.to_string()).file(&checked.tail.file))?;
+        for tile in checked.tiles.partial() {
+            derived.compare(tile)?;
         }
-        if let Some((_, _, name)) = self.files.0.values().flatten().min_by_key(|file| &file.2) {
-            return Err(Broken::new("unexpected file").file(name).into());
-        }
-        self.unfinished(unfinished)?;
+        derived.refuse_others()?;
+        checked.leftovers.append(&mut derived.leftovers);
+        self.unfinished_segments(unfinished)?;
+        self.unfinished_checkpoint()?;
         Ok(self.checked)
     }
 
-    /// A crash may leave the beginning of the next checkpoint, or of the next segment, which opens
-    /// with the last checkpoint. Both checkpoints are in the segments, where their batches ended.
-    fn unfinished(&mut self, segments: &[String]) -> Result<(), LedgerError> {
+    /// A crash may leave the beginning of the next segment, which opens with the last checkpoint.
+    fn unfinished_segments(&mut self, names: &[String]) -> Result<(), LedgerError> {
         let mut opening = Vec::new();
-        crate::frame::put(&mut opening, crate::frame::Kind::Checkpoint, &self.checked.note)?;
-        let next = crate::batch::segment_name(self.checked.tree.size()) + UNFINISHED;
-        for name in segments {
-            let path = self.dir.join(name);
-            let bytes = match fs::read(&path) {
-                // A running gateway has completed it since the directory was listed.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                read => read.map_err(failed("read", &path))?,
-            };
+        frame::put(&mut opening, frame::Kind::Checkpoint, &self.checked.note)?;
+        let next = segment_name(self.checked.tree.size()) + UNFINISHED;
+        for name in names {
+            let Some(bytes) = self.derived.bytes(name, true)? else { continue };
             if *name != next || !opening.starts_with(&bytes) {
                 return Err(Broken::new("unexpected file").file(name).into());
             }
             self.checked.leftovers.push(name.clone());
         }
-        let name = format!("{CHECKPOINT}{UNFINISHED}");
-        let path = self.dir.join(&name);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                if !self.is_a_checkpoint_begun(&bytes)? {
-                    return Err(Broken::new("unexpected file").file(&name).into());
-                }
-                self.checked.leftovers.push(name);
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("read", &path)(error)),
-        }
+        Ok(())
     }
 
-    fn is_a_checkpoint_begun(&self, bytes: &[u8]) -> Result<bool, LedgerError> {
+    /// A crash may leave the beginning of the next checkpoint, which is in the segments where its batch
+    /// ended.
+    fn unfinished_checkpoint(&mut self) -> Result<(), LedgerError> {
+        let Some((name, bytes)) = self.derived.unfinished_checkpoint()? else { return Ok(()) };
         let mut batches = Batches::new(self.dir, Listing::read(self.dir)?.segments, 0);
         while let Some(batch) = batches.next()? {
-            if batch.note.starts_with(bytes) {
-                return Ok(true);
+            if batch.note.starts_with(&bytes) {
+                self.checked.leftovers.push(name);
+                return Ok(());
             }
         }
-        Ok(false)
-    }
-}
-
-/// Compares a tile, filled or as far as the log goes, with all the files that claim to be it, and
-/// says whether there is one of its whole width.
-fn compare(
-    dir: &Path,
-    published: &Published,
-    files: &mut TileFiles,
-    tile: &Tile,
-    leftovers: &mut Vec<String>,
-) -> Result<bool, LedgerError> {
-    let same = |width: usize, unfinished: bool, bytes: &[u8], name: &str| {
-        let expected = tile.at(width);
-        if if unfinished { expected.starts_with(bytes) } else { expected == bytes } {
-            Ok(())
-        } else {
-            Err(difference(tile, expected, bytes, name))
-        }
-    };
-    let required = tile.id.width_at(published.size.unwrap_or(0));
-    let name = tile.id.path(required);
-    let (mut found, mut whole) = (required == 0, false);
-    if let Some(bytes) = published.partial.get(&name) {
-        same(required, false, bytes, &name)?;
-        found = true;
-    }
-    for (width, unfinished, name) in files.0.remove(&tile.id).unwrap_or_default() {
-        if width > tile.width() {
-            return Err(Broken::new("tile is wider than the log is long").file(&name).into());
-        }
-        let path = dir.join(&name);
-        match fs::read(&path) {
-            Ok(bytes) => same(width, unfinished, &bytes, &name)?,
-            // A running gateway has removed it since the directory was listed.
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound
-                    && (unfinished || width < crate::tile::WIDTH) =>
-            {
-                continue;
-            }
-            Err(error) => return Err(failed("read", &path)(error)),
-        }
-        whole |= width == tile.width() && !unfinished;
-        if width == required && !unfinished {
-            found = true;
-        } else {
-            leftovers.push(name);
-        }
-    }
-    if found { Ok(whole) } else { Err(Broken::new("file is missing").file(&name).into()) }
-}
-
-fn difference(tile: &Tile, expected: &[u8], bytes: &[u8], name: &str) -> Broken {
-    let same = expected.iter().zip(bytes).take_while(|(one, other)| one == other).count();
-    let broken = Broken::new("tile is not that of the segments").file(name).offset(same as u64);
-    match tile.id.kind {
-        Kind::Entries | Kind::Hashes(0) => {
-            let first = tile.id.index * crate::tile::WIDTH as u64;
-            broken.seq(first + tile.thing_at(same) as u64)
-        }
-        Kind::Hashes(_) => broken,
+        Err(Broken::new("unexpected file").file(&name).into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -18,6 +18,17 @@ pub(crate) fn failed(
 ) -> impl FnOnce(io::Error) -> LedgerError + use<> {
     let path = path.display().to_string();
     move |error| LedgerError::Io { action, path, reason: error.to_string() }
+}
+
+/// Reads a file that somebody else may have put there: neither a link nor a device, and not more than
+/// `most` bytes and one, so that what is longer is not taken for what it should be.
+pub(crate) fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Makes the names in a directory durable.

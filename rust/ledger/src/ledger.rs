@@ -1,8 +1,7 @@
 //! Opens a ledger, recovers it, and hands entries to its writer.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::ErrorKind,
+    fs::{File, OpenOptions},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,15 +12,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::{
     LedgerError, NewEntry,
-    batch::{Listing, SEGMENTS, Tail, segment_name},
+    batch::Tail,
     check::{Ask, Checked, Visit, check},
-    files::{self, UNFINISHED, failed},
+    files::{self, failed},
     note::{Signer, is_key_name},
     publisher::Publisher,
+    refuse,
     text::{Kek, TextKeys},
     tile::TileId,
     tree::{Frontier, Hash},
@@ -114,6 +112,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(size: u64, root: Hash) -> Self {
+        let status = Status { size, root, poisoned: None };
+        Self { status: Mutex::new(status), waiting_bytes: AtomicUsize::new(0) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +149,7 @@ impl Shared {
     }
 }
 
-type Callback = Box<dyn FnOnce(Result<u64, LedgerError>) + Send>;
+pub(crate) type Callback = Box<dyn FnOnce(Result<u64, LedgerError>) + Send>;
 
 /// Tells the caller of an append how it went: exactly once, even if the writer is gone.
 pub(crate) struct Done {
@@ -156,6 +159,12 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Counts `weight` bytes as waiting until it is called.
+    pub(crate) fn new(shared: &Arc<Shared>, weight: usize, callback: Callback) -> Self {
+        shared.waiting_bytes.fetch_add(weight, Ordering::Relaxed);
+        Self { callback: Some(callback), weight, shared: Arc::clone(shared) }
+    }
+
     pub(crate) fn call(mut self, result: Result<u64, LedgerError>) {
         self.once(result);
     }
@@ -199,17 +208,20 @@ impl Ledger {
         if !is_key_name(&settings.origin) {
             return Err(LedgerError::key("the origin may hold no spaces and no plus"));
         }
-        let begun = is_begun(dir)?;
-        if !begun {
-            refuse_unless_new(&settings)?;
+        if !dir.exists() {
+            refuse::unless_new(&settings)?;
             files::make_dirs(dir)?;
         }
-        let lock = lock(dir)?;
+        let lock = refuse::unless_alone(dir)?;
+        let begun = refuse::is_begun(dir)?;
+        if !begun {
+            refuse::unless_new(&settings)?;
+        }
         for path in [&settings.key_file, &settings.text_keys_dir] {
-            refuse_inside(dir, path)?;
+            refuse::if_inside(dir, path)?;
         }
         let keys = TextKeys::open(&settings.text_keys_dir, &settings.kek)?;
-        let signer = signer(&settings, begun)?;
+        let signer = refuse::unless_signer(&settings, begun)?;
         if !begun {
             let root = Frontier::default().root();
             open_segment(dir, 0, &signer.sign(0, root)?)?;
@@ -222,7 +234,7 @@ impl Ledger {
         };
         let checked = check(dir, &ask, visit)?;
         if let Some(known) = &settings.known {
-            refuse_unless_known(known, &checked, dir)?;
+            refuse::unless_known(known, &checked, dir)?;
         }
         Self::start(settings, signer, keys, checked, lock)
     }
@@ -248,9 +260,7 @@ impl Ledger {
         };
         publisher.recover(&checked.missing, &checked.leftovers)?;
 
-        let status = Status { size: tree.size(), root: tree.root(), poisoned: None };
-        let shared =
-            Arc::new(Shared { status: Mutex::new(status), waiting_bytes: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared::new(tree.size(), tree.root()));
         let (messages, receiver) = mpsc::channel();
         let (committed, batches) = mpsc::sync_channel(UNPUBLISHED_BATCHES);
         let writer = Writer {
@@ -293,9 +303,8 @@ impl Ledger {
     ) {
         let shared = &self.0.shared;
         let weight = entry.weight();
-        let waiting = shared.waiting_bytes.fetch_add(weight, Ordering::Relaxed);
-        let done = Done { callback: Some(Box::new(done)), weight, shared: Arc::clone(shared) };
-        if waiting.saturating_add(weight) > MAX_WAITING_BYTES {
+        let done = Done::new(shared, weight, Box::new(done));
+        if shared.waiting_bytes.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
             done.call(Err(LedgerError::Busy));
         } else if let Err(error) = shared.check() {
             done.call(Err(error));
@@ -311,8 +320,8 @@ impl Ledger {
         self.0.shared.status()
     }
 
-    /// Writes what waits, publishes the last checkpoint, and unlocks the directory. Blocks until then;
-    /// later appends, by any handle, are refused.
+    /// Writes what waits, publishes the last checkpoint, and unlocks the directory. Blocks until then,
+    /// so it may not be called by a `done`; later appends, by any handle, are refused.
     ///
     /// # Errors
     ///
@@ -334,106 +343,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(run)
         .map_err(failed("start", Path::new(name)))
-}
-
-/// Whether the directory holds anything but the beginning of a ledger that a crash cut short.
-fn is_begun(dir: &Path) -> Result<bool, LedgerError> {
-    let listing = match fs::read_dir(dir) {
-        Ok(files) => files.filter_map(Result::ok).map(|file| file.file_name()).collect::<Vec<_>>(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed("list", dir)(error)),
-    };
-    if listing.iter().any(|name| name != SEGMENTS) {
-        return Ok(true);
-    }
-    let first = segment_name(0) + UNFINISHED;
-    Ok(!listing.is_empty() && {
-        let Listing { segments, unfinished } = Listing::read(dir)?;
-        !segments.is_empty() || unfinished.iter().any(|name| *name != first)
-    })
-}
-
-/// F22: an empty directory may only become a ledger of which nothing is known.
-fn refuse_unless_new(settings: &Settings) -> Result<(), LedgerError> {
-    let dir = settings.dir.display();
-    if let Some(known) = &settings.known {
-        return Err(LedgerError::Refused {
-            problem: format!(
-                "the ledger `{dir}` is empty, but {} entries of it are known",
-                known.size
-            ),
-            remedy:
-                "restore the directory from its copy; if it is lost, keep the state that knows of \
-                     it as evidence, and begin a ledger of another origin"
-                    .to_owned(),
-        });
-    }
-    if !settings.create {
-        return Err(LedgerError::Refused {
-            problem: format!("there is no ledger in `{dir}`"),
-            remedy: "create it, or mend the path".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-fn refuse_unless_known(known: &Known, checked: &Checked, dir: &Path) -> Result<(), LedgerError> {
-    let size = checked.tree.size();
-    let problem = if known.size > size {
-        format!("the ledger `{}` holds {size} entries, but {} are known", dir.display(), known.size)
-    } else if checked.root_at.map(hex::encode).as_deref() != Some(&known.root) {
-        format!(
-            "the first {} entries of the ledger `{}` are not those that are known",
-            known.size,
-            dir.display()
-        )
-    } else {
-        return Ok(());
-    };
-    let remedy =
-        "restore the newest copy of the directory; entries after it are lost, which is to be \
-                  investigated"
-            .to_owned();
-    Err(LedgerError::Refused { problem, remedy })
-}
-
-fn lock(dir: &Path) -> Result<File, LedgerError> {
-    let file = File::open(dir).map_err(failed("open", dir))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| LedgerError::Refused {
-        problem: format!("the ledger `{}` is open in another gateway", dir.display()),
-        remedy: "stop that one, or give this one a data directory and a name of its own".to_owned(),
-    })?;
-    Ok(file)
-}
-
-/// A file in the ledger directory that is not the ledger's would fail every verification.
-fn refuse_inside(dir: &Path, path: &Path) -> Result<(), LedgerError> {
-    let dir = dir.canonicalize().map_err(failed("find", dir))?;
-    let path = std::path::absolute(path).map_err(failed("find", path))?;
-    let real = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
-    if real.is_some_and(|real| real.starts_with(&dir)) {
-        return Err(LedgerError::Refused {
-            problem: format!("`{}` lies inside the ledger", path.display()),
-            remedy: "keep keys outside the directory of the ledger".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-/// The signing key; a new one only for a new ledger.
-fn signer(settings: &Settings, begun: bool) -> Result<Signer, LedgerError> {
-    let Settings { key_file, origin, create, .. } = settings;
-    let missing = !key_file.exists();
-    if missing && (begun || !create) {
-        return Err(LedgerError::Refused {
-            problem: format!("the signing key `{}` of the ledger is missing", key_file.display()),
-            remedy: "restore the key; a ledger cannot be continued with another".to_owned(),
-        });
-    }
-    let signer =
-        if missing { Signer::create(key_file, origin) } else { Signer::load(key_file, origin) }?;
-    signer.publish(key_file)?;
-    Ok(signer)
 }
 
 /// Cuts off what no checkpoint follows, and gives the last segment, ready to append.

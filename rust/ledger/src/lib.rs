@@ -34,6 +34,7 @@
 
 mod batch;
 mod check;
+mod derived;
 mod entry;
 mod error;
 mod files;
@@ -43,6 +44,8 @@ mod note;
 mod proof;
 mod publisher;
 mod reader;
+mod refuse;
+mod story;
 mod text;
 mod tile;
 mod tiles;

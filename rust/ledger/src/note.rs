@@ -25,7 +25,7 @@ use crate::{
 const ED25519_TYPE: u8 = 1;
 
 /// Longest note read: sixteen post-quantum signatures fit (signed-note asks for at least that).
-const MAX_NOTE_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_NOTE_BYTES: usize = 256 * 1024;
 
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";

@@ -19,7 +19,7 @@ use std::{
 
 use crate::{
     LedgerError,
-    check::CHECKPOINT,
+    derived::CHECKPOINT,
     files,
     ledger::Shared,
     tile::{Tile, TileId, Tiles, WIDTH},

@@ -17,12 +17,12 @@ use std::{
 use crate::{
     LedgerError, NewEntry,
     batch::segment_name,
-    check::Story,
     entry, files,
     frame::{self, Kind},
     ledger::{Done, Shared},
     note::Signer,
     publisher::Committed,
+    story::Story,
     text::TextKeys,
     tree::{Frontier, Hash, leaf_hash},
 };
@@ -180,4 +180,80 @@ pub(crate) fn open_segment(
     frame::put(&mut opening, Kind::Checkpoint, note)?;
     let file = files::write(&dir.join(segment_name(first)), &opening, 0o600)?;
     Ok((file, opening.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, sync::mpsc};
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::Kek;
+
+    /// A writer whose segment can be read only, as a full or failed disk would have it.
+    fn broken_writer(dir: &std::path::Path) -> (Writer, Receiver<Committed>) {
+        let signer = Signer::create(&dir.join("key"), "snowgate/gw").unwrap();
+        let tree = Frontier::default();
+        let note = signer.sign(0, tree.root()).unwrap();
+        let (_, length) = open_segment(dir, 0, &note).unwrap();
+        let file = OpenOptions::new().read(true).open(dir.join(segment_name(0))).unwrap();
+        let (publisher, batches) = mpsc::sync_channel(1);
+        let kek = Kek::from_root(&[7; 32]).unwrap();
+        let writer = Writer {
+            dir: dir.to_owned(),
+            file,
+            length,
+            segment_bytes: u64::MAX,
+            shared: Arc::new(Shared::new(0, tree.root())),
+            tree,
+            story: Story::default(),
+            last_time: String::new(),
+            note,
+            keys: TextKeys::open(&dir.join("keys"), &kek).unwrap(),
+            signer,
+            publisher,
+        };
+        (writer, batches)
+    }
+
+    fn append(writer: &mut Writer) -> Result<u64, LedgerError> {
+        let (sender, receiver) = mpsc::channel();
+        let new = NewEntry { kind: "heartbeat".into(), fields: Map::new(), texts: Vec::new() };
+        let done =
+            Done::new(&writer.shared, 1, Box::new(move |result| sender.send(result).unwrap()));
+        let mut draft = Draft::default();
+        writer.take(new, done, &mut draft);
+        writer.commit(draft);
+        receiver.recv().unwrap()
+    }
+
+    #[test]
+    fn a_write_that_fails_poisons_the_ledger_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, batches) = broken_writer(dir.path());
+
+        let first = append(&mut writer).unwrap_err();
+        writer.file =
+            OpenOptions::new().append(true).open(dir.path().join(segment_name(0))).unwrap();
+        let second = append(&mut writer).unwrap_err();
+
+        assert!(first.to_string().contains("cannot write a segment in"), "{first}");
+        assert_eq!(first, second);
+        assert_eq!(writer.shared.status().size, 0);
+        assert!(batches.try_recv().is_err());
+    }
+
+    #[test]
+    fn time_stands_still_while_the_clock_is_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _batches) = broken_writer(dir.path());
+        let ahead = "2999-01-01T00:00:00.000000Z";
+        writer.last_time = ahead.to_owned();
+        let new = NewEntry { kind: "heartbeat".into(), fields: Map::new(), texts: Vec::new() };
+
+        let json = writer.encode(new, &mut Vec::new()).unwrap();
+
+        assert!(String::from_utf8(json).unwrap().contains(ahead));
+    }
 }

@@ -67,6 +67,14 @@ def test_a_missing_key_file_is_named(book: Book) -> None:
         read_vkey(book.root / "absent.pub")
 
 
+def test_a_hostile_file_name_cannot_act_on_the_terminal(book: Book) -> None:
+    book.close()
+    (book.directory / "x\x1b[2J\u202e").touch()
+
+    with pytest.raises(LedgerError, match=r"^x<U\+001B>\[2J<U\+202E>: unexpected file$"):
+        verify_ledger(book.directory, book.vkey)
+
+
 def test_the_report_reads_as_lines(book: Book) -> None:
     write_session(book)
     book.close()

@@ -137,3 +137,18 @@ fn entries_of_one_thread_keep_their_order() {
     assert!(receiver.iter().take(200).all(|(number, seq)| number == seq));
     ledger.close().unwrap();
 }
+
+/// `tests/golden` was written once and stays: whatever this crate becomes, it reads that.
+#[test]
+fn a_ledger_of_the_first_version_verifies_and_opens() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let vkey = std::fs::read_to_string(golden.join("ledger.pub")).unwrap();
+    let texts = snowgate_ledger::TextReader::open(golden.join("text-keys"), &kek()).unwrap();
+
+    let report = snowgate_ledger::verify(&golden.join("ledger"), &vkey, None).unwrap();
+    let entry = Reader::open(&golden.join("ledger"), 1).unwrap().next().unwrap().unwrap();
+
+    assert_eq!((report.size, report.published, report.texts), (303, 303, 1));
+    assert_eq!(report.root, "b32d47a0693925c94cc89c7f4350d5603f820ee780180737f6b308bb67708642");
+    assert_eq!(entry.text("sql", &texts).unwrap().unwrap(), "select 'größer'".as_bytes());
+}

@@ -318,3 +318,33 @@ fn full_tiles_are_compared_too() {
     let tile = fs::read(home.dir().join("tile/0/000")).unwrap();
     assert_eq!(tile[..32], leaf_hash(&bundle[2..2 + length]));
 }
+
+#[test]
+fn a_device_in_place_of_a_file_is_found_and_not_waited_for() {
+    let home = Home::new();
+    small(&home);
+    for file in files(&home.dir()) {
+        let aside = home.0.path().join("aside");
+        fs::rename(&file, &aside).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+        assert!(made.success());
+
+        assert_eq!(broken(home.verify()).file, Some(name(&home, &file)));
+
+        fs::rename(&aside, &file).unwrap();
+    }
+}
+
+#[test]
+fn a_huge_file_is_found_and_not_read() {
+    let home = Home::new();
+    small(&home);
+    for file in files(&home.dir()).into_iter().filter(|file| file.extension().is_none()) {
+        let bytes = fs::read(&file).unwrap();
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
+
+        assert_eq!(broken(home.verify()).file, Some(name(&home, &file)));
+
+        fs::write(&file, bytes).unwrap();
+    }
+}

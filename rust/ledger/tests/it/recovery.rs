@@ -206,6 +206,34 @@ fn a_killed_writer_keeps_every_acknowledged_entry() {
 }
 
 #[test]
+fn a_ledger_verifies_at_every_moment_while_it_is_written() {
+    let home = Home::new();
+    let settings = Settings {
+        segment_bytes: 20_000,
+        checkpoint_after: Duration::from_millis(1),
+        ..home.settings()
+    };
+    let ledger = Ledger::open(settings, &mut |_, _, _| {}).unwrap();
+    let (mut size, mut checkpoint) = (0, String::new());
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for _ in 0..600 {
+                append(&ledger, intent("alice", "select 1")).unwrap();
+            }
+        });
+        while !writing.is_finished() {
+            let extends = Some(checkpoint.as_bytes()).filter(|note| !note.is_empty());
+            let report = verify(&home.dir(), &home.vkey(), extends).unwrap();
+            assert!(report.size >= size && report.published <= report.size);
+            (size, checkpoint) = (report.size, report.checkpoint);
+        }
+    });
+    ledger.close().unwrap();
+
+    assert_eq!(home.verify().unwrap().size, 600);
+}
+
+#[test]
 fn a_crash_while_publishing_leaves_what_recovery_clears() {
     let home = Home::new();
     small(&home);
