@@ -87,6 +87,23 @@ fn entries_that_come_together_share_a_sync() {
 
 #[test]
 #[ignore = "a measurement"]
+fn the_wait_of_a_lone_statement() {
+    let home = Home::new();
+    let ledger = home.open();
+    let mut waits: Vec<Duration> = (0..2000)
+        .map(|_| {
+            let start = Instant::now();
+            append(&ledger, intent("alice", "select 1")).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    ledger.close().unwrap();
+    waits.sort_unstable();
+    println!("p50 {:?}, p99 {:?}, max {:?}", waits[1000], waits[1980], waits[1999]);
+}
+
+#[test]
+#[ignore = "a measurement"]
 fn a_hundred_thousand_entries() {
     let home = Home::new();
 

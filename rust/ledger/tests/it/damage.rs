@@ -201,6 +201,20 @@ fn a_missing_and_a_doubled_text_are_found() {
 }
 
 #[test]
+fn a_changed_signature_of_any_checkpoint_is_found() {
+    for nth in 0..4 {
+        let found = forged(|frames| {
+            let at = position(frames, b'C', nth);
+            // Near the end of the base64, and still base64.
+            let byte = frames[at].1.iter_mut().nth_back(20).unwrap();
+            *byte = if *byte == b'A' { b'B' } else { b'A' };
+        });
+
+        assert!(found.what.contains("signature") || nth == 3, "{found}");
+    }
+}
+
+#[test]
 fn reordered_entries_are_found() {
     let found = forged(|frames| {
         let (one, other) = (position(frames, b'E', 0), position(frames, b'E', 2));
