@@ -32,6 +32,7 @@ from snowgate.control.current import Current
 from snowgate.control.heads import HeadKeeper
 from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
+from snowgate.control.labels import Labels
 from snowgate.control.logins import Logins
 from snowgate.control.plane import ControlPlane
 from snowgate.control.sessions import SessionRows
@@ -119,11 +120,12 @@ class Gateway:
                 current.attach(gate)
                 desk = await ApprovalDesk.open(store.approvals, calls, gate.wake)
                 await _witness(desk, paths.ledger)
-                judge = Judge(current)
+                labels = Labels(store.labels)
+                judge = Judge(current, labels)
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
                 holding = Holding(desk, judge)
                 rows = SessionRows(store.sessions)
-                catalogs = CatalogKeeper(current, calls, config.upstream.catalog)
+                catalogs = CatalogKeeper(current, calls, config.upstream.catalog, labels)
                 stopped = trio.Event()
 
                 async def on_stopped(_: object) -> None:

@@ -13,6 +13,7 @@ import trio
 
 from snowgate.config import Catalog as Settings
 from snowgate.control.current import Current
+from snowgate.control.labels import Labels
 from snowgate.errors import SnowgateError
 from snowgate.model.ports import UpstreamReader
 from snowgate.sql.catalog_reader import read_catalog
@@ -33,10 +34,14 @@ class CatalogKeeper:
         current: Where a new catalog is put in force.
         reader: Runs the gateway's own statements.
         settings: Which databases, and how old they may get.
+        labels: Tags that statements have moved; put on whatever is read.
     """
 
-    def __init__(self, current: Current, reader: UpstreamReader, settings: Settings) -> None:
+    def __init__(
+        self, current: Current, reader: UpstreamReader, settings: Settings, labels: Labels
+    ) -> None:
         self._current = current
+        self._labels = labels
         self._reader = reader
         self._settings = settings
         self._reading = trio.Lock()
@@ -76,7 +81,8 @@ class CatalogKeeper:
                 log.warning("the catalog could not be read: %s", error)
                 return
             tags = [(each.tag, each.columns) for each in self._current.policy.tags]
-            catalog, present = read.with_tags(tags), self._current.catalog
+            catalog = self._labels.onto(read.with_tags(tags))
+            present = self._current.catalog
             # An equal catalog keeps the epoch, and with it every verdict the gate has cached.
             if present is None or catalog.digest != present.digest:
                 self._current.replace_catalog(catalog)

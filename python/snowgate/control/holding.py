@@ -67,7 +67,7 @@ class Holding:
             return _end("abandoned", *CANCELLED, "no statement is held under this query id")
         if approval.state is ApprovalState.PENDING:
             return {"wait": True}
-        judged = await self._judge.again(
+        judged = await self._judge.look(
             question["session"], namespace_of(question), approval.held.sql
         )
         if approval.state is ApprovalState.APPROVED and judged.verdict.decision is Decision.DENY:
@@ -79,7 +79,7 @@ class Holding:
         if isinstance(outcome, Waiting):
             return {"wait": True}
         if isinstance(outcome, Released):
-            return {"go": judged.fields()}
+            return {"go": (await self._judge.release(judged)).fields()}
         return _end(outcome.state.value, outcome.code, outcome.sqlstate, outcome.message)
 
     async def held(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Holding:
         if principal_of(session["principal"]).key != approval.held.principal.key:
             return {"none": True}
         held = approval.held
-        judged = await self._judge.again(session, namespace_of(question), held.sql)
+        judged = await self._judge.look(session, namespace_of(question), held.sql)
         return {
             "held": {
                 "approval": approval.id,

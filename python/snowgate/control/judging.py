@@ -7,18 +7,22 @@ poll; what is not analysed in time is denied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import trio
 
 from snowgate.control.current import Current
+from snowgate.control.labels import Labels
 from snowgate.control.question import namespace_of, subject_of
 from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
-from snowgate.model.verdict import ColumnMask, MaskKind, Verdict
+from snowgate.model.verdict import ColumnMask, Decision, MaskKind, Verdict
 from snowgate.policy.engine import judge
-from snowgate.sql.analysis import analyse
+from snowgate.policy.matching import Subject
+from snowgate.policy.rules import Policy
+from snowgate.sql.analysis import examine
 from snowgate.sql.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -35,11 +39,18 @@ _CHANGES_CATALOG = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A statement, its verdict, and the epoch both were made in."""
+    """A statement, its verdict, and the epoch both were made in.
+
+    Attributes:
+        before: The catalog it was judged with.
+        after: The catalog once it has run.
+    """
 
     statement: Statement
     verdict: Verdict
     epoch: int
+    before: Catalog | None = field(default=None, repr=False)
+    after: Catalog | None = field(default=None, repr=False)
 
     def fields(self) -> dict[str, Any]:
         """The answer to the gate."""
@@ -84,51 +95,94 @@ class Judged:
 
 
 class Judge:
-    """Answers `judge`, and judges held statements again."""
+    """Answers `judge`, and judges held statements again.
 
-    def __init__(self, current: Current) -> None:
+    Args:
+        current: Policy and catalog in force.
+        labels: Where tags go that a statement moves.
+    """
+
+    def __init__(self, current: Current, labels: Labels) -> None:
         self._current = current
+        self._labels = labels
         self._threads = trio.CapacityLimiter(ANALYSES_AT_ONCE)
 
     async def judge(self, question: dict[str, Any]) -> Mapping[str, Any]:
-        """Judge one statement for one session."""
-        judged = await self.again(question["session"], namespace_of(question), str(question["sql"]))
+        """Judge one statement for one session. What is allowed is about to be forwarded."""
+        session, namespace = question["session"], namespace_of(question)
+        binds = [str(kind) for kind in question["binds"]]
+        judged = await self.look(session, namespace, str(question["sql"]), binds)
+        if judged.verdict.decision is Decision.ALLOW:
+            judged = await self.release(judged)
         return judged.fields()
 
-    async def again(self, session: Mapping[str, Any], namespace: Namespace, sql: str) -> Judged:
-        """Judge a text as of now, for a session as the gate describes it."""
+    async def look(
+        self,
+        session: Mapping[str, Any],
+        namespace: Namespace,
+        sql: str,
+        binds: Sequence[str] | None = None,
+    ) -> Judged:
+        """Judge a text as of now, for a session as the gate describes it. Changes nothing.
+
+        Args:
+            session: The session of the question.
+            namespace: Where names resolve.
+            sql: The exact text.
+            binds: Types of its binds, or None if not told.
+        """
         epoch, policy = self._current.epoch, self._current.policy
         catalog = self._current.catalog
         subject = subject_of(dict(session))
-        statement = await self._analyse(sql, namespace, catalog)
-        return Judged(statement, judge(policy, statement, subject), epoch)
-
-    async def _analyse(self, sql: str, namespace: Namespace, catalog: Catalog | None) -> Statement:
         if catalog is None:
-            return _refused(
+            refusal = Refusal(
                 "catalog-unavailable",
                 "the gateway could not read Snowflake's catalog, so it cannot tell what is tagged",
                 "try again in a minute; if it stays, tell the gateway's operator",
             )
+            return _refused(policy, subject, epoch, refusal)
         with trio.move_on_after(ANALYSIS_LIMIT_S):
-            return await trio.to_thread.run_sync(
-                analyse, sql, namespace, catalog, limiter=self._threads, abandon_on_cancel=True
+            examined = await trio.to_thread.run_sync(
+                partial(examine, sql, namespace, catalog, role=subject.role, binds=binds),
+                limiter=self._threads,
+                abandon_on_cancel=True,
             )
+            verdict = judge(policy, examined.statement, subject)
+            return Judged(examined.statement, verdict, epoch, catalog, examined.catalog)
         log.warning("an analysis took too long")
-        return _refused(
+        refusal = Refusal(
             "analysis-limit",
             f"the statement could not be analysed within {ANALYSIS_LIMIT_S:g} s",
             "split it into smaller statements",
         )
+        return _refused(policy, subject, epoch, refusal)
+
+    async def release(self, judged: Judged) -> Judged:
+        """Let tags follow what a statement does, before it is forwarded (F16).
+
+        Returns:
+            The same verdict, of the epoch that has the moved tags.
+
+        Raises:
+            StoreError: The tags could not be kept: the statement must not be forwarded.
+        """
+        before, after = judged.before, judged.after
+        if before is None or after is None or after is before:
+            return judged
+        if await self._labels.move(before, after) and self._current.epoch == judged.epoch:
+            self._current.replace_catalog(self._labels.onto(after))
+            return replace(judged, epoch=self._current.epoch, before=None, after=None)
+        return judged
+
+
+def _refused(policy: Policy, subject: Subject, epoch: int, refusal: Refusal) -> Judged:
+    statement = Statement(StatementClass.UNKNOWN, refusal=refusal)
+    return Judged(statement, judge(policy, statement, subject), epoch)
 
 
 def denial(rule: str, reason: str, remedy: str) -> dict[str, str]:
     """A denial that is no verdict of the policy."""
     return {"rule": rule, "reason": reason, "remedy": remedy}
-
-
-def _refused(rule: str, reason: str, remedy: str) -> Statement:
-    return Statement(StatementClass.UNKNOWN, refusal=Refusal(rule, reason, remedy))
 
 
 def _column(column: ColumnMask) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def _guarded(name: str) -> Table:
 APPROVALS = _guarded("approvals")
 SESSIONS = _guarded("sessions")
 HEADS = _guarded("heads")
-GUARDED = (APPROVALS, SESSIONS, HEADS)
+LABELS = _guarded("labels")
+GUARDED = (APPROVALS, SESSIONS, HEADS, LABELS)
 
 ANCHORS = Table(
     "anchors",

@@ -16,15 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from snowgate.approval.state import ended
 from snowgate.errors import StoreError
 from snowgate.model.approval import Approval
 from snowgate.store.codec import decode, encode
 from snowgate.store.guarded import GuardedTable
-from snowgate.store.schema import APPROVALS, HEADS, SESSIONS, migrate
+from snowgate.store.schema import GUARDED, migrate
 from snowgate.store.seal import Sealer
 
 # A backup tool may have the file for a moment; the gate does not wait for an answer much longer.
@@ -90,6 +92,18 @@ class Approvals:
             raise StoreError("an approval never changes what it is for")
         return self._table.replace(old.id, encode(old), encode(new))
 
+    def prune(self, before_s: float) -> int:
+        """Forget approvals that have ended and expired before a Unix time; the ledger keeps them.
+
+        Returns:
+            How many were forgotten.
+        """
+        old = [a for a in self.list_all() if ended(a) and a.expires_at_s < before_s]
+        for approval in old:
+            self._table.delete(approval.id)
+            del self._by_query[approval.held.query_id]
+        return len(old)
+
 
 class Sessions:
     """Client sessions as the gate gave them: JSON objects with an `id`."""
@@ -113,6 +127,24 @@ class Sessions:
         return list(self._table.all())
 
 
+class Labels:
+    """Tags that DDL moved to columns no pattern of the configuration finds (F16).
+
+    A row is one table: its name as a JSON list, and a JSON object that the caller gives form.
+    """
+
+    def __init__(self, table: GuardedTable) -> None:
+        self._table = table
+
+    def put(self, name: tuple[str, str, str], body: dict[str, object]) -> None:
+        """Write the labels of a table, durably."""
+        self._table.put(orjson.dumps(name).decode(), {**body, "name": list(name)})
+
+    def load_all(self) -> list[dict[str, object]]:
+        """All tables with labels; `name` holds database, schema and name."""
+        return list(self._table.all())
+
+
 class Store:
     """An open store. Safe to call from several threads; calls run one after another."""
 
@@ -120,7 +152,7 @@ class Store:
         self._engine = engine
         self._lock_file = lock_file
         self._lock = threading.Lock()
-        tables = [GuardedTable(t, sealer, self._begin) for t in (APPROVALS, SESSIONS, HEADS)]
+        tables = [GuardedTable(table, sealer, self._begin) for table in GUARDED]
         with self._begin() as connection:
             new = migrate(connection)
             for table in tables:
@@ -131,6 +163,7 @@ class Store:
         self.approvals = Approvals(tables[0])
         self.sessions = Sessions(tables[1])
         self._heads = tables[2]
+        self.labels = Labels(tables[3])
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:

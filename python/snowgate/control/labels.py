@@ -1,0 +1,132 @@
+"""Keeps the tags that DDL and DML moved, so that a tag follows its values and not a name (F16).
+
+A label is written durably before the statement that moves it is forwarded, and never taken away: a
+statement that failed leaves a label too many, which only hides more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import trio
+
+from snowgate.errors import StoreError
+from snowgate.model.statement import ObjectName
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united
+
+
+class LabelTable(Protocol):
+    """What is needed of the store."""
+
+    def put(self, name: tuple[str, str, str], body: dict[str, object]) -> None:
+        """Write the labels of a table, durably."""
+
+    def load_all(self) -> list[dict[str, object]]:
+        """All tables with labels."""
+
+
+class Labels:
+    """The labels of this gateway.
+
+    Args:
+        table: Where they are kept.
+
+    Raises:
+        StoreError: A stored label is not as it was written.
+    """
+
+    def __init__(self, table: LabelTable) -> None:
+        self._table = table
+        self._lock = trio.Lock()
+        self._kept = Catalog.of(dict(map(_read, table.load_all())))
+
+    def onto(self, catalog: Catalog) -> Catalog:
+        """A catalog as read, with every label on it."""
+        changed: dict[ObjectName, Table | None] = {}
+        for name, kept in self._kept.tables.items():
+            table = catalog.tables.get(name)
+            if table is not None:
+                changed[name] = _unknown(table) if kept.opaque else united(table, kept)
+        return catalog.replacing(changed) if changed else catalog
+
+    async def move(self, before: Catalog, after: Catalog) -> bool:
+        """Keep what a statement about to be forwarded does to tags.
+
+        Args:
+            before: The catalog it was judged with.
+            after: The catalog once it has run.
+
+        Returns:
+            Whether there was anything to keep.
+
+        Raises:
+            StoreError: It could not be kept: the statement must not be forwarded.
+        """
+        moved = {
+            name: table
+            for name, table in after.tables.items()
+            if table != before.tables.get(name) and _labelled(table)
+        }
+        if not moved:
+            return False
+        async with self._lock:
+            for name, table in moved.items():
+                known = self._kept.tables.get(name)
+                labels = table if known is None else _both(table, known)
+                if labels != known:
+                    key = (name.database, name.schema, name.name)
+                    await trio.to_thread.run_sync(self._table.put, key, _written(labels))
+                    self._kept = self._kept.replacing({name: labels})
+        return True
+
+
+def _labelled(table: Table) -> bool:
+    return table.opaque or any(c.tags or c.derived or c.unknown for c in table.columns)
+
+
+def _both(new: Table, old: Table) -> Table:
+    """Every column of either, with the labels of both."""
+    merged = united(new, old)
+    names = {column.name for column in merged.columns}
+    rest = tuple(column for column in old.columns if column.name not in names)
+    return Table(merged.columns + rest, new.opaque or old.opaque)
+
+
+def _unknown(table: Table) -> Table:
+    """A table whose values come from where nobody could compute."""
+    return Table(
+        tuple(
+            CatalogColumn(c.name, c.type, c.tags, derived=True, unknown=True) for c in table.columns
+        ),
+        table.opaque,
+    )
+
+
+def _written(table: Table) -> dict[str, object]:
+    columns = [
+        {
+            "name": column.name,
+            "tags": sorted(column.tags),
+            "derived": column.derived,
+            "unknown": column.unknown,
+        }
+        for column in table.columns
+    ]
+    return {"columns": columns, "opaque": table.opaque}
+
+
+def _read(body: Mapping[str, Any]) -> tuple[ObjectName, Table]:
+    try:
+        columns = tuple(
+            CatalogColumn(
+                str(column["name"]),
+                tags=frozenset(map(str, column["tags"])),
+                derived=bool(column["derived"]),
+                unknown=bool(column["unknown"]),
+            )
+            for column in body["columns"]
+        )
+        return ObjectName(*map(str, body["name"])), Table(columns, bool(body["opaque"]))
+    except (KeyError, TypeError) as error:
+        raise StoreError("a stored label has another form") from error
