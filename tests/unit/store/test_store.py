@@ -105,6 +105,21 @@ def test_one_query_has_one_approval(path: Path) -> None:
         store.approvals.insert(second)
 
 
+def test_only_what_has_ended_long_ago_is_forgotten(path: Path) -> None:
+    denied = dataclasses.replace(approval(3), state=ApprovalState.DENIED)
+    recent = dataclasses.replace(approval(4), state=ApprovalState.DENIED, expires_at_s=900.0)
+    filled(path)
+    with Store.open(path, KEY) as store:
+        store.approvals.insert(denied)
+        store.approvals.insert(recent)
+
+        assert store.approvals.prune(500.0) == 1
+
+    with Store.open(path, KEY) as store:
+        assert {a.id for a in store.approvals.list_all()} == {"a1", "a2", "a4"}
+        assert store.approvals.find_by_query("q3") is None
+
+
 def test_sessions_are_written_changed_and_forgotten(path: Path) -> None:
     with Store.open(path, KEY) as store:
         store.sessions.put({"id": "s1", "sealed": "AAAA", "expires_at_s": 5.25})
