@@ -174,5 +174,8 @@ pub(crate) async fn sweep(state: &Arc<State>) {
     state.tickets.sweep(now_s);
     for statement in state.statements.all() {
         statement.forget_rows(cancel::UNCLAIMED);
+        if statement.is_orphan() {
+            cancel::stop(&statement, "abandoned");
+        }
     }
 }

@@ -9,11 +9,12 @@ use snowgate_wire::{AbortRequest, success_null};
 use uuid::Uuid;
 
 use crate::{
+    query::{find, not_yours},
     race::{First, race},
     reply::{Refusal, Reply, ok},
     routes::Call,
     state::State,
-    statement::{Statement, find, not_yours},
+    statement::Statement,
 };
 
 /// Rows that nobody took within this time are dropped; they can be fetched again.

@@ -18,8 +18,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::json;
-use sha2::{Digest, Sha256};
 use snowgate_session::{Decision, Verdict};
 use snowgate_upstream::UpstreamError;
 use snowgate_wire::{CREDENTIAL_STATEMENT_TYPE, Failure, Parameters, QueryReply, ResultHead};
@@ -28,11 +26,11 @@ use uuid::Uuid;
 use crate::{
     account,
     ask::{CatalogChanged, Noted},
+    entries::{self, Outcome},
     judge,
     life::{Job, Order, Stop, over},
-    record::{Fields, text},
     reply::{Refusal, codes},
-    result::{Rendered, Show},
+    result::Show,
     session::{Place, stored_name},
     statement::{End, Phase, Ran},
     tag::query_tag,
@@ -54,23 +52,8 @@ const POLL_PACE: Duration = Duration::from_millis(100);
 pub(crate) enum Forwarded {
     /// The statement came to its end.
     Ended(End),
-    /// The verdict was overtaken before a byte was sent: judge again.
-    Stale,
-}
-
-/// What the outcome entry says.
-struct Outcome<'a> {
-    status: &'static str,
-    code: Option<&'a str>,
-    fault: Option<&'static str>,
-    upstream_query_id: Option<&'a str>,
-    rendered: Option<&'a Rendered>,
-}
-
-impl Outcome<'_> {
-    fn new(status: &'static str) -> Self {
-        Self { status, code: None, fault: None, upstream_query_id: None, rendered: None }
-    }
+    /// The verdict was overtaken before a byte was sent: judge again, in the same place.
+    Stale(Order),
 }
 
 /// One statement with its verdict, about to be sent.
@@ -93,7 +76,7 @@ pub(crate) async fn forward(
     order: Order,
 ) -> Result<Forwarded, Stop> {
     let place = job.statement.session.place();
-    let seq = intent(job, verdict, &place, approval).await?;
+    let seq = entries::intent(job, verdict, &place, approval).await?;
     let barrier = verdict.barrier || looks_like_barrier;
     let sending = Sending { job, verdict, place, barrier, seq };
     if let Err(stop) = job.check_stopped() {
@@ -102,59 +85,11 @@ pub(crate) async fn forward(
     }
     if !judge::still_good(&job.state, verdict) {
         sending.record(&Outcome { code: Some("stale-verdict"), ..Outcome::new("cancelled") });
-        return Ok(Forwarded::Stale);
+        return Ok(Forwarded::Stale(order));
     }
     let end = sending.send().await;
     drop(order);
     Ok(Forwarded::Ended(end))
-}
-
-/// Record the intent and wait until it is durable.
-async fn intent(
-    job: &Job,
-    verdict: &Verdict,
-    place: &Place,
-    approval: Option<&str>,
-) -> Result<u64, Refusal> {
-    let statement = &job.statement;
-    let who = &statement.session.who;
-    let principal = &who.principal;
-    let fields = Fields::new()
-        .put("principal", principal.name.as_str())
-        .put(
-            "identity",
-            json!({"account": principal.account, "issuer": principal.issuer,
-                   "subject": principal.subject}),
-        )
-        .put("session", statement.session.id.as_str())
-        .put("reference", statement.reference.as_str())
-        .put("class", verdict.class.as_str())
-        .put("query_id", statement.query_id.to_string())
-        .put("client_request_digest", hex::encode(statement.digest))
-        .put("upstream_request_id", statement.upstream_request_id.to_string())
-        .put("upstream_sql_sha256", hex::encode(Sha256::digest(job.asked.sql.as_bytes())))
-        .put("role", who.role.as_str())
-        .put("database", place.database.as_str())
-        .put("schema", place.schema.as_str())
-        .put("decision", if approval.is_some() { "hold" } else { "allow" })
-        .put("approval", approval)
-        .list("rules", &verdict.rules)
-        .list("objects", &verdict.objects)
-        .list("tags", &verdict.tags)
-        .put("void_all", verdict.void_all)
-        .put("read_only", verdict.read_only)
-        .put("policy", verdict.policy.as_str())
-        .put("via", "client");
-    let fields = match &verdict.plan {
-        Some(plan) => fields.list("masks", plan),
-        None => fields.put("masks", ()),
-    };
-    let subject = principal.key();
-    let mut texts = vec![text("sql", &subject, job.asked.sql.as_bytes())];
-    if let Some(binds) = job.request.bindings_json() {
-        texts.push(text("binds", &subject, binds));
-    }
-    job.state.ledger.append("intent", fields, texts).await
 }
 
 impl Sending<'_> {
@@ -169,6 +104,7 @@ impl Sending<'_> {
         let tag = query_tag(&state.keys.tag, &state.gateway, self.seq, sql, client_tag);
         ours.set("QUERY_TAG", tag.as_str());
         let body = Bytes::from(self.job.request.upstream_body(&ours));
+        statement.read_only.store(self.verdict.read_only, Ordering::Release);
         statement.sent.store(true, Ordering::SeqCst);
         if statement.cancel_reason().is_some() {
             self.record(&Outcome::new("cancelled"));
@@ -432,25 +368,7 @@ impl Sending<'_> {
 
     /// Record the outcome; it rides with a later commit.
     fn record(&self, outcome: &Outcome<'_>) {
-        let statement = &self.job.statement;
-        let duration_ms =
-            u64::try_from(statement.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let rendered = outcome.rendered;
-        let masked = rendered.map_or(&[][..], |rendered| rendered.masked.as_slice());
-        let mut fields = Fields::new()
-            .put("intent", self.seq)
-            .put("status", outcome.status)
-            .put("code", outcome.code)
-            .put("query_id", statement.query_id.to_string())
-            .put("upstream_query_id", outcome.upstream_query_id)
-            .put("rows", rendered.and_then(|rendered| rendered.rows))
-            .put("masked_columns", masked.len())
-            .list("columns", masked)
-            .put("duration_ms", duration_ms);
-        if let Some(fault) = outcome.fault {
-            fields = fields.put("fault", fault);
-        }
-        self.job.state.ledger.later("outcome", fields);
+        entries::outcome(self.job, self.seq, outcome);
     }
 }
 

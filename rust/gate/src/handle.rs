@@ -12,7 +12,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -56,7 +56,6 @@ pub struct RunningGate {
     certificates: Option<(Arc<Certificates>, crate::Tls)>,
     stop: watch::Sender<Option<Duration>>,
     connections: Arc<AtomicUsize>,
-    stopping: AtomicBool,
 }
 
 impl Gate {
@@ -122,7 +121,6 @@ impl Gate {
             certificates: certificates.zip(tls),
             stop,
             connections,
-            stopping: AtomicBool::new(false),
         })
     }
 }
@@ -304,7 +302,7 @@ impl RunningGate {
     /// Stop accepting, let running answers end within `grace_s` seconds, close the ledger, and tell
     /// the bridge `stopped`.
     pub fn shutdown(&self, grace_s: f64) {
-        self.stopping.store(true, Ordering::Release);
+        self.state.begin_stop();
         let grace = Duration::try_from_secs_f64(grace_s.clamp(0.0, LONGEST_GRACE_S));
         self.stop.send_replace(Some(grace.unwrap_or_default()));
     }
@@ -318,7 +316,7 @@ impl RunningGate {
         json!({
             "address": self.address.to_string(),
             "epoch": state.epoch(),
-            "stopping": self.stopping.load(Ordering::Acquire),
+            "stopping": state.is_stopping(),
             "connections": self.connections.load(Ordering::Relaxed),
             "sessions": state.sessions.len(),
             "statements": state.statements.len(),

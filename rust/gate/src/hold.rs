@@ -36,6 +36,9 @@ use crate::{
 /// After the end of an approval's time the control plane is asked once more, to hear its words.
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 
+/// Times a released statement is judged again because the epoch changes.
+const MAX_ATTEMPTS: usize = 4;
+
 /// Longest time a held statement waits without asking, should its expiry be unreadable.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -175,18 +178,41 @@ impl Waiting<'_> {
                 return Ok(None);
             }
         };
-        if verdict.decision == Decision::Deny {
-            return Err(Stop::Refused(judge::denial(&verdict), Some(verdict)));
-        }
-        let barrier_now = verdict.barrier && !self.barrier;
-        if place.unknown || barrier_now || !judge::still_good(state, &verdict) {
-            return Ok(Some(self.abandoned()));
-        }
         job.released();
-        match forward(job, &verdict, self.barrier, Some(&self.approval), order).await? {
-            Forwarded::Ended(end) => Ok(Some(end)),
-            Forwarded::Stale => Ok(Some(self.abandoned())),
+        self.run(verdict, &place, order).await.map(Some)
+    }
+
+    /// Run the released statement. Should the epoch change now, it is judged again: the approval is
+    /// consumed, and what policy no longer holds for the same reason does not run.
+    async fn run(&self, released: Arc<Verdict>, place: &Place, order: Order) -> Result<End, Stop> {
+        let job = self.job;
+        let (state, session) = (&job.state, &job.statement.session);
+        let rule = |verdict: &Verdict| verdict.hold.as_ref().map(|terms| terms.rule.clone());
+        let held_by = rule(&released);
+        let mut verdict = released;
+        let mut order = Some(order);
+        for _ in 0..MAX_ATTEMPTS {
+            if verdict.decision == Decision::Deny {
+                return Err(Stop::Refused(judge::denial(&verdict), Some(verdict)));
+            }
+            let other_rule = verdict.decision == Decision::Hold && rule(&verdict) != held_by;
+            let barrier_now = verdict.barrier && !self.barrier;
+            if place.unknown || barrier_now || other_rule {
+                break;
+            }
+            if judge::still_good(state, &verdict)
+                && let Some(held) = order.take()
+            {
+                let approval = Some(self.approval.as_str());
+                match forward(job, &verdict, self.barrier, approval, held).await? {
+                    Forwarded::Ended(end) => return Ok(end),
+                    Forwarded::Stale(back) => order = Some(back),
+                }
+            }
+            let reference = &job.statement.reference;
+            verdict = judge::judge(state, session, place, &job.asked, reference).await?;
         }
+        Ok(self.abandoned())
     }
 
     /// The approval was consumed, but what it was given for changed in the same moment.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   server ─► routes ─┬─ login ────────────────┬─► ask ─► control plane
-//!                     ├─ statement ─► life ────┤
+//!                     ├─ query ─────► life ────┤
 //!                     │               ├ judge ─┘
 //!                     │               ├ hold
 //!                     │               └ forward ─► ledger, upstream ─► result ─► mask
@@ -26,6 +26,7 @@ pub mod bridge;
 mod cancel;
 mod chunk;
 mod config;
+mod entries;
 mod error;
 mod forward;
 mod handle;
@@ -36,6 +37,7 @@ mod login;
 mod monitor;
 mod own;
 mod past;
+mod query;
 mod race;
 mod record;
 mod reply;
@@ -46,6 +48,7 @@ mod server;
 mod session;
 mod state;
 mod statement;
+mod stored;
 mod tag;
 mod tls;
 

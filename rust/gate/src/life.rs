@@ -277,7 +277,7 @@ impl Job {
             };
             match forward(self, &verdict, looks_like_barrier, None, order).await? {
                 Forwarded::Ended(end) => return Ok(end),
-                Forwarded::Stale => {}
+                Forwarded::Stale(_) => {}
             }
         }
         Err(Refusal::control_plane("policy and catalog keep changing").into())
@@ -302,11 +302,11 @@ impl Job {
     /// Wait for `work`, unless the statement or its session is stopped first.
     pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
         self.check_stopped()?;
-        let stop = race(self.statement.until_cancelled(), self.statement.session.until_over());
+        let stop = race(self.statement.session.until_over(), self.statement.until_cancelled());
         match race(work, stop).await {
             First::One(result) => Ok(result),
-            First::Other(First::One(why)) => Err(Stop::Cancelled(why)),
-            First::Other(First::Other(why)) => Err(Stop::Over(why)),
+            First::Other(First::One(why)) => Err(Stop::Over(why)),
+            First::Other(First::Other(why)) => Err(Stop::Cancelled(why)),
         }
     }
 

@@ -6,10 +6,11 @@ use snowgate_wire::QueryStatus;
 use uuid::Uuid;
 
 use crate::{
+    query::{find, not_yours},
     reply::{Reply, ok},
     routes::Call,
     state::State,
-    statement::{End, Phase, find, not_yours},
+    statement::{End, Phase},
 };
 
 /// Answer with the state of a statement; its text is never part of it.

@@ -19,12 +19,11 @@ use hyper::body::Incoming;
 use uuid::Uuid;
 
 use crate::{
-    account, cancel, chunk, login, monitor,
+    account, cancel, chunk, login, monitor, query,
     record::Fields,
     reply::{Refusal, Reply, codes, json, ok, reference},
     server::Peer,
     state::State,
-    statement,
 };
 
 /// What becomes of a request.
@@ -166,8 +165,8 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
     };
     match (action, id) {
         (Action::Login, _) => login::login(state, &call, &body).await,
-        (Action::Query, _) => statement::submit(state, &call, &body).await,
-        (Action::Fetch, Some(id)) => statement::fetch(state, &call, id).await,
+        (Action::Query, _) => query::submit(state, &call, &body).await,
+        (Action::Fetch, Some(id)) => query::fetch(state, &call, id).await,
         (Action::AbortByRequest, _) => cancel::by_request(state, &call, &body).await,
         (Action::AbortByQuery, Some(id)) => cancel::by_query(state, &call, id).await,
         (Action::Monitor, Some(id)) => monitor::status(state, &call, id).await,

@@ -8,14 +8,11 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use http::header;
 use serde_json::json;
-use snowgate_session::{
-    Keys, Lookup, Principal, Restored, Sessions, Statements, Subkey, Tickets, TokenHash,
-    VerdictCache,
-};
+use snowgate_session::{Keys, Lookup, Sessions, Statements, Subkey, Tickets, VerdictCache};
 use snowgate_upstream::{SealKey, Upstream, UpstreamError};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -27,9 +24,8 @@ use crate::{
     record::{Fields, Recorder, text},
     reply::{Refusal, Reply, codes},
     routes::Call,
-    row::SessionRow,
     server::Peer,
-    session::{Place, Session, Who, now_s},
+    session::{Session, now_s},
     statement::Statement,
 };
 
@@ -58,11 +54,6 @@ impl GateKeys {
             seal: SealKey::new(&mut seal)?,
         })
     }
-}
-
-/// What a sealed upstream session is bound to (F7).
-fn seal_place(id: &str, principal: &Principal) -> Vec<u8> {
-    format!("session {id} of {}", principal.key()).into_bytes()
 }
 
 /// Counters since the start, for telemetry.
@@ -106,6 +97,7 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     epoch: AtomicU64,
     strangers: Mutex<(u64, u64)>,
+    stopping: watch::Sender<bool>,
 }
 
 /// The parts of [`State`] that differ from one start to the next.
@@ -140,6 +132,7 @@ impl State {
             counters: Counters::default(),
             epoch: AtomicU64::new(0),
             strangers: Mutex::default(),
+            stopping: watch::Sender::new(false),
             bridge: parts.bridge,
             ledger: parts.ledger,
             upstream: parts.upstream,
@@ -318,85 +311,20 @@ impl State {
         );
     }
 
-    /// The session as the control plane stores it.
-    pub(crate) fn row(&self, session: &Session) -> Option<SessionRow> {
-        let (token, master, token_expires_at_s) = self.sessions.hashes(&session.id)?;
-        let place = session.place();
-        let who = &session.who;
-        let bound = seal_place(&session.id, &who.principal);
-        let sealed = session.upstream.seal(&self.keys.seal, &bound).ok()?;
-        Some(SessionRow {
-            id: session.id.clone(),
-            token_hash: token.to_hex(),
-            master_hash: master.to_hex(),
-            sealed: BASE64.encode(sealed),
-            principal: who.principal.clone(),
-            groups: who.groups.clone(),
-            role: who.role.clone(),
-            warehouse: who.warehouse.clone(),
-            database: place.database,
-            schema: place.schema,
-            input: who.input.clone(),
-            opened_at_s: who.opened_at_s,
-            expires_at_s: who.expires_at_s,
-            token_expires_at_s,
-            client_app: who.client_app.clone(),
-            client_version: who.client_version.clone(),
-            source: who.source.clone(),
-            client_tag: who.client_tag.clone(),
-            state: place.state,
-            overlay: place.overlay,
-            unknown: place.unknown,
-        })
+    /// The gate is about to stop: those who wait for an approval are sent away.
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.send_replace(true);
     }
 
-    /// Take up a session of before the restart. Where it stands is asked for before its next
-    /// statement, since the stored row may be a moment old.
-    pub(crate) fn restore(&self, row: SessionRow) -> Option<()> {
-        let bound = seal_place(&row.id, &row.principal);
-        let sealed = BASE64.decode(&row.sealed).ok()?;
-        let upstream = self.upstream.unseal(&self.keys.seal, &sealed, &bound).ok()?;
-        let who = Who {
-            principal: row.principal,
-            groups: row.groups,
-            role: row.role,
-            warehouse: row.warehouse,
-            input: row.input,
-            client_app: row.client_app,
-            client_version: row.client_version,
-            source: row.source,
-            opened_at_s: row.opened_at_s,
-            expires_at_s: row.expires_at_s,
-            client_tag: row.client_tag,
-        };
-        let place = Place {
-            database: row.database,
-            schema: row.schema,
-            state: row.state,
-            overlay: row.overlay,
-            unknown: true,
-        };
-        let session = Session::new(row.id.clone(), who, place, upstream, true);
-        self.sessions
-            .restore(Restored {
-                id: row.id,
-                token: TokenHash::from_hex(&row.token_hash)?,
-                master: TokenHash::from_hex(&row.master_hash)?,
-                token_expires_at_s: row.token_expires_at_s,
-                expires_at_s: row.expires_at_s,
-                owner: Arc::new(session),
-            })
-            .ok()
+    /// Whether it is.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
-    /// Store what changed about a session. A failure is logged: the session goes on, and a restart
-    /// finds the row of before.
-    pub(crate) async fn session_changed(&self, session: &Session) {
-        let Some(row) = self.row(session) else { return };
-        let limit = self.limits.judge_limit();
-        if let Err(refusal) = self.bridge.keep_session("session_changed", &row, limit).await {
-            tracing::warn!(session = session.id, reason = refusal.reason, "session not stored");
-        }
+    /// Returns when it is. Cancel-safe.
+    pub(crate) async fn until_stopping(&self) {
+        let mut stopping = self.stopping.subscribe();
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     /// Longest answer to a poll.

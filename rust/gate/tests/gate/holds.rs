@@ -1,1 +1,188 @@
-//! To come.
+//! Held statements: they wait, run once, and end with their session.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    plane,
+    rig::{Client, Rig},
+    snowflake::{Act, rows},
+};
+
+const SQL: &str = "drop table t";
+
+fn held() -> (Rig, Client, Uuid, String) {
+    let rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    rig.plane.judge(plane::hold);
+    let client = rig.login("job");
+    let request_id = Uuid::new_v4();
+    let answer = rig.block(client.query_as(&request_id, SQL));
+    assert_eq!(answer.code(), "333333", "{}", answer.message());
+    assert!(answer.success());
+    let query_id = answer.query_id();
+    (rig, client, request_id, query_id)
+}
+
+async fn poll_to_the_end(client: &Client, query_id: &str) -> crate::rig::Answer {
+    loop {
+        let answer = client.poll(query_id).await;
+        if answer.code() != "333333" {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn an_approved_statement_runs_once_for_however_many_waiters() {
+    let (rig, client, request_id, query_id) = held();
+    rig.snowflake.on(SQL, Act::Json(rows(7, &["status"], &json!([["dropped"]]))));
+    let again = format!("/queries/{}/result", crate::snowflake::id(7));
+    rig.snowflake.on(&again, Act::Json(rows(7, &["status"], &json!([["dropped"]]))));
+    assert!(rig.snowflake.ran(SQL).is_empty());
+
+    let waiters: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, query_id) = (client.clone(), query_id.clone());
+            rig.spawn(async move { poll_to_the_end(&client, &query_id).await })
+        })
+        .collect();
+    rig.plane.decide(&query_id, "approved");
+    rig.gate().wake(&query_id);
+    let answers: Vec<_> = waiters.into_iter().map(|waiter| rig.block(waiter).unwrap()).collect();
+    let retry = rig.block(client.query_as(&request_id, SQL));
+
+    for answer in answers.iter().chain([&retry]) {
+        assert_eq!(answer.json["data"]["rowset"], json!([["dropped"]]), "{}", answer.message());
+        assert_eq!(answer.query_id(), query_id);
+    }
+    assert_eq!(rig.snowflake.ran(SQL).len(), 1);
+    let intents = rig.intents();
+    assert_eq!(intents.len(), 1);
+    assert_eq!(intents[0]["approval"], "approval-1");
+    assert_eq!(intents[0]["decision"], "hold");
+}
+
+#[test]
+fn an_approval_never_removes_a_mask() {
+    let rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    rig.plane.judge(|question| {
+        let mut verdict = plane::hold(question);
+        verdict["plan"] = json!([{"name": "EMAIL", "mask": "redact", "tags": ["pii"]}]);
+        verdict
+    });
+    let client = rig.login("job");
+    let sql = "select email from customers";
+    rig.snowflake.on(sql, Act::Json(rows(7, &["EMAIL"], &json!([["canary@example.com"]]))));
+    let query_id = rig.block(client.query(sql)).query_id();
+    rig.plane.decide(&query_id, "approved");
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(answer.json["data"]["rowset"], json!([["***"]]));
+}
+
+#[test]
+fn a_denied_approval_ends_the_statement_in_the_approvers_words() {
+    let (rig, client, _, query_id) = held();
+    rig.plane.decide(&query_id, "denied");
+    rig.gate().wake(&query_id);
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(answer.code(), "003001");
+    assert!(answer.message().contains("denied by casey: not today"), "{}", answer.message());
+    assert!(rig.snowflake.ran(SQL).is_empty());
+}
+
+#[test]
+fn a_retry_meets_the_held_statement_and_asks_for_no_second_approval() {
+    let (rig, client, request_id, query_id) = held();
+
+    let retry = rig.block(client.query_as(&request_id, SQL));
+
+    assert_eq!(retry.query_id(), query_id);
+    assert_eq!(rig.plane.asked("hold").len(), 1);
+}
+
+#[test]
+fn other_statements_of_the_session_go_on_meanwhile() {
+    let (rig, client, _, _) = held();
+    rig.plane.judge(plane::allow);
+    assert!(rig.block(client.query("select 1")).success());
+    assert!(rig.block(client.query("use schema other")).success());
+}
+
+#[test]
+fn the_control_plane_sees_exact_bytes_and_context() {
+    let (rig, client, _, query_id) = held();
+    let before = rig.plane.asked("hold")[0].clone();
+    rig.plane.judge(plane::allow);
+    assert!(rig.block(client.query("use schema other")).success());
+    let waiting = rig.block(client.poll(&query_id));
+    assert_eq!(waiting.code(), "333333");
+
+    let consumes = rig.plane.asked("consume");
+    let after: &Value = consumes.last().unwrap();
+    assert_eq!(before["sql"], SQL);
+    assert_eq!(before["statement_digest"], after["statement_digest"]);
+    assert_ne!(before["context_digest"], after["context_digest"], "the session moved on");
+}
+
+#[test]
+fn cancelling_ends_a_held_statement_and_its_approval() {
+    let (rig, client, request_id, query_id) = held();
+    let body = json!({"requestId": request_id.to_string()});
+    assert!(rig.block(client.post("/queries/v1/abort-request", body)).success());
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(answer.code(), "000604");
+    assert_eq!(answer.json["data"]["sqlState"], "57014");
+    let notice = rig.plane.wait_for("cancel_hold");
+    assert_eq!(notice, json!({"query_id": query_id, "why": "cancelled"}));
+    rig.plane.decide(&query_id, "approved");
+    rig.gate().wake(&query_id);
+    assert_eq!(rig.block(client.poll(&query_id)).code(), "000604");
+    assert!(rig.snowflake.ran(SQL).is_empty());
+}
+
+#[test]
+fn logout_ends_the_held_statements_of_its_session() {
+    let (rig, client, _, query_id) = held();
+
+    assert!(rig.block(client.post("/session?delete=true", json!({}))).success());
+
+    let notice = rig.plane.wait_for("cancel_hold");
+    assert_eq!(notice, json!({"query_id": query_id, "why": "logout"}));
+    assert_eq!(rig.block(client.poll(&query_id)).code(), "390111");
+}
+
+#[test]
+fn a_killed_session_ends_the_waiting_request_at_once() {
+    let (rig, client, _, query_id) = held();
+    let waiting = rig.spawn(async move { poll_to_the_end(&client, &query_id).await });
+    rig.plane.wait_for("consume");
+    let session = rig.plane.asked("hold")[0]["session"]["id"].as_str().unwrap().to_owned();
+
+    rig.gate().kill(&session);
+
+    assert_eq!(rig.block(waiting).unwrap().code(), "390111");
+    assert_eq!(rig.plane.wait_for("cancel_hold")["why"], "killed");
+    assert_eq!(rig.plane.wait_for("session_closed")["why"], "killed");
+}
+
+#[test]
+fn a_refused_hold_is_a_denial() {
+    let rig = Rig::new();
+    rig.plane.judge(plane::hold);
+    rig.plane.on(
+        "hold",
+        json!({"deny": {"rule": "hold-quota", "reason": "too many", "remedy": "wait"}}),
+    );
+    let client = rig.login("job");
+
+    let answer = rig.block(client.query(SQL));
+
+    assert!(answer.message().starts_with("denied by rule hold-quota: too many"));
+    assert_eq!(rig.entries("denial")[0]["rules"], json!(["hold-quota"]));
+}

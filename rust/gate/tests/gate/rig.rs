@@ -272,6 +272,15 @@ impl Rig {
         }
     }
 
+    /// Wait for something to become true.
+    pub(crate) fn wait_until(&self, mut condition: impl FnMut() -> bool) {
+        let until = Instant::now() + Duration::from_secs(5);
+        while !condition() {
+            assert!(Instant::now() < until, "it did not happen; {}", self.gate().status());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The outcome of an intent, waited for.
     pub(crate) fn outcome(&self, intent: &Value) -> Value {
         let until = Instant::now() + Duration::from_secs(5);
