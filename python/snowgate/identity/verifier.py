@@ -43,7 +43,7 @@ class OidcVerifier:
     async def identify(self, token: str, account: str) -> Identified:
         """Verify a token.
 
-        Cost: about 0.2 ms where the keys are held (RS256), else one or two requests to the issuer,
+        Cost: about 0.3 ms where the keys are held, else two requests to the issuer,
         5 s at most. Cancel-safe.
 
         Args:
