@@ -86,7 +86,7 @@ async fn renewed(state: &Arc<State>, call: &Call, body: &[u8]) -> Result<Vec<u8>
 }
 
 /// `POST /session/heartbeat`.
-pub(crate) async fn heartbeat(state: &Arc<State>, call: &Call) -> Reply {
+pub(crate) fn heartbeat(state: &Arc<State>, call: &Call) -> Reply {
     let session = match state.session(call) {
         Ok(session) => session,
         Err(refusal) => return refusal.render(&call.reference, None),

@@ -31,7 +31,8 @@ pub(crate) struct Login<'a> {
     pub(crate) account: &'a str,
     pub(crate) authenticator: &'a str,
     pub(crate) token: &'a str,
-    pub(crate) login_name: &'a str,
+    #[serde(rename = "login_name")]
+    pub(crate) user: &'a str,
     pub(crate) client_app: &'a str,
     pub(crate) client_version: &'a str,
     pub(crate) source: &'a str,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows that nobody took within this time are dropped; they can be fetched again.
-pub(crate) const UNCLAIMED: Duration = Duration::from_secs(60);
+pub(crate) const UNCLAIMED: Duration = Duration::from_mins(1);
 
 /// Times upstream is told: the first may arrive before the statement does.
 const ATTEMPTS: usize = 4;

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_complete_document_is_read() {
         let config = GateConfig::from_json(document("").as_bytes()).unwrap();
-        assert_eq!(config.limits.poll_hold_s, 45.0);
+        assert_eq!(config.limits.poll_hold(), Duration::from_secs(45));
         assert_eq!(config.session_token_s, 3600);
     }
 

@@ -40,7 +40,7 @@ const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 const MAX_ATTEMPTS: usize = 4;
 
 /// Longest time a held statement waits without asking, should its expiry be unreadable.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 
 /// Why the wait was interrupted.
 enum Event {
@@ -82,7 +82,10 @@ pub(crate) async fn hold(job: &Job, verdict: Arc<Verdict>, place: &Place) -> Res
     let held = match answer {
         HoldAnswer::Approval(held) => held,
         HoldAnswer::Deny { rule, reason, remedy } => {
-            return Err(Stop::Refused(Refusal::denied(&rule, reason, remedy), Some(verdict)));
+            return Err(Stop::Refused(
+                Box::new(Refusal::denied(&rule, reason, remedy)),
+                Some(verdict),
+            ));
         }
     };
     count(&state.counters.holds);
@@ -193,7 +196,7 @@ impl Waiting<'_> {
         let mut order = Some(order);
         for _ in 0..MAX_ATTEMPTS {
             if verdict.decision == Decision::Deny {
-                return Err(Stop::Refused(judge::denial(&verdict), Some(verdict)));
+                return Err(Stop::denied(verdict));
             }
             let other_rule = verdict.decision == Decision::Hold && rule(&verdict) != held_by;
             let barrier_now = verdict.barrier && !self.barrier;

@@ -56,7 +56,7 @@ impl Order {
 /// Why a statement did not run.
 pub(crate) enum Stop {
     /// It was refused; the verdict says what of, where there is one.
-    Refused(Refusal, Option<Arc<Verdict>>),
+    Refused(Box<Refusal>, Option<Arc<Verdict>>),
     /// It was cancelled.
     Cancelled(&'static str),
     /// Its session is over.
@@ -65,7 +65,14 @@ pub(crate) enum Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, None)
+        Self::Refused(Box::new(refusal), None)
+    }
+}
+
+impl Stop {
+    /// Denied by policy.
+    pub(crate) fn denied(verdict: Arc<Verdict>) -> Self {
+        Self::Refused(Box::new(judge::denial(&verdict)), Some(verdict))
     }
 }
 
@@ -205,7 +212,7 @@ impl Job {
         let barrier = self.check()?;
         let session = &self.statement.session;
         if let Some(past) = self.state.past.by_request(&self.statement.upstream_request_id) {
-            if let Some(end) = self.from_past(past).await? {
+            if let Some(end) = self.known(past).await? {
                 return Ok(end);
             }
         } else if session.restored {
@@ -257,7 +264,7 @@ impl Job {
             let verdict = self.unless_stopped(self.judge(&place)).await??;
             match verdict.decision {
                 Decision::Deny => {
-                    return Err(Stop::Refused(judge::denial(&verdict), Some(verdict)));
+                    return Err(Stop::denied(verdict));
                 }
                 Decision::Hold => {
                     drop(order);
@@ -325,7 +332,7 @@ impl Job {
     }
 
     /// A statement that was recorded before a restart: its end, or `None` if it may run again.
-    async fn from_past(&self, past: PastStatement) -> Result<Option<End>, Stop> {
+    async fn known(&self, past: PastStatement) -> Result<Option<End>, Stop> {
         if past.read_only {
             return Ok(None);
         }
@@ -335,7 +342,7 @@ impl Job {
             let place = session.place();
             let now = self.judge(&place).await?;
             if now.decision == Decision::Deny {
-                return Err(Stop::Refused(judge::denial(&now), Some(now)));
+                return Err(Stop::denied(now));
             }
             let verdict = Arc::new(past.tighten(Verdict::clone(&now)));
             let asked = self.asked.kept();

@@ -170,7 +170,7 @@ impl Attempt {
             account: &request.account,
             authenticator: request.authenticator.name(),
             token: token.expose(),
-            login_name: &login_name,
+            user: &login_name,
             client_app: &client_app,
             client_version: &client_version,
             source: &self.source,

@@ -28,8 +28,9 @@ pub(crate) struct PastStatement {
     upstream_request_id: Option<Uuid>,
     /// Running it twice changes nothing.
     pub(crate) read_only: bool,
-    /// Masks it ran under; `None` inside if they were not recorded whole.
-    masks: Option<Option<Vec<ColumnPlan>>>,
+    /// Masks it ran under.
+    masks: Option<Vec<ColumnPlan>>,
+    /// Everything was void, or the masks were not recorded whole.
     void_all: bool,
     status: Option<String>,
     /// Upstream's id of it, once its outcome is recorded.
@@ -66,12 +67,7 @@ impl PastStatement {
 
     /// A verdict of now, tightened by the masks of then (F5).
     pub(crate) fn tighten(&self, now: Verdict) -> Verdict {
-        let lost = matches!(self.masks, Some(None));
-        let then = Verdict {
-            plan: self.masks.clone().flatten(),
-            void_all: self.void_all || lost,
-            ..now.clone()
-        };
+        let then = Verdict { plan: self.masks.clone(), void_all: self.void_all, ..now.clone() };
         now.tighten(&then)
     }
 }
@@ -157,10 +153,10 @@ impl Past {
 
 fn intent(fields: &Map<String, Value>) -> PastStatement {
     let id = |name: &str| text(fields, name).and_then(|id| Uuid::try_parse(&id).ok());
-    let masks = fields.get("masks").filter(|masks| !masks.is_null()).map(|masks| {
-        let whole = !fields.contains_key("masks_total");
-        whole.then(|| serde_json::from_value(masks.clone()).ok()).flatten()
-    });
+    let recorded = fields.get("masks").filter(|masks| !masks.is_null());
+    let masks: Option<Vec<ColumnPlan>> =
+        recorded.and_then(|masks| serde_json::from_value(masks.clone()).ok());
+    let lost = fields.contains_key("masks_total") || (recorded.is_some() && masks.is_none());
     let flag = |name: &str| fields.get(name).and_then(Value::as_bool);
     PastStatement {
         session: text(fields, "session").unwrap_or_default(),
@@ -169,7 +165,7 @@ fn intent(fields: &Map<String, Value>) -> PastStatement {
         upstream_request_id: id("upstream_request_id"),
         read_only: flag("read_only").unwrap_or(false),
         masks,
-        void_all: flag("void_all").unwrap_or(true),
+        void_all: lost || flag("void_all").unwrap_or(true),
         status: None,
         upstream_query_id: None,
     }

@@ -171,7 +171,7 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
         (Action::AbortByQuery, Some(id)) => cancel::by_query(state, &call, id).await,
         (Action::Monitor, Some(id)) => monitor::status(state, &call, id).await,
         (Action::Renew, _) => account::renew(state, &call, &body).await,
-        (Action::Heartbeat, _) => account::heartbeat(state, &call).await,
+        (Action::Heartbeat, _) => account::heartbeat(state, &call),
         (Action::Logout, _) => account::logout(state, &call).await,
         (Action::Telemetry, _) => ok(snowgate_wire::success_null()),
         (Action::Deny(reason), _) => {

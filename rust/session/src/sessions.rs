@@ -347,8 +347,9 @@ mod tests {
                 table.open(&id.to_string(), &tokens, 0.0, 1e9, Arc::new(id)).unwrap();
                 known.push((id, tokens.session.reveal().to_owned()));
             }
-            for (step, (id, event)) in events.into_iter().enumerate() {
-                let now_s = step as f64;
+            let mut now_s = 0.0;
+            for (id, event) in events {
+                now_s += 1.0;
                 match event {
                     0 => {
                         table.end(&id.to_string());

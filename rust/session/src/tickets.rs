@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn the_oldest_result_of_a_session_gives_way() {
         let table = Tickets::default();
-        let many: Vec<_> = (0..PER_SESSION / 2 + 1).map(|_| address("a")).collect();
+        let many: Vec<_> = (0..=PER_SESSION / 2).map(|_| address("a")).collect();
         let (old_secret, old) = table.issue(set("s", 1), &many).unwrap();
         let (new_secret, new) = table.issue(set("s", 1), &many).unwrap();
 

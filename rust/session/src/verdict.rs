@@ -48,6 +48,10 @@ pub struct HoldTerms {
 /// One answer. Unknown keys are an error: a restriction the gate does not know must not be ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "answers to questions independent of one another"
+)]
 pub struct Verdict {
     /// Epoch it was judged in.
     pub epoch: u64,

@@ -143,7 +143,7 @@ impl Client {
         let answer =
             send(self.address.clone(), "POST", path, headers, body.into_bytes()).await.unwrap();
         if let Some(token) = answer.json["data"]["sessionToken"].as_str() {
-            self.token = token.to_owned();
+            token.clone_into(&mut self.token);
         }
         answer
     }
