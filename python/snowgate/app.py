@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ import trio
 
 from snowgate._core import Bridge, Gate, GateError
 from snowgate.approval.desk import ApprovalDesk
+from snowgate.approval.quota import Quota
 from snowgate.audit.entries import read_entries
 from snowgate.config import Config, load_config
 from snowgate.console import serve_api
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 
 # Streams that run when the gateway is told to stop get this long; drivers fetch a chunk in seconds.
 DRAIN_S = 10.0
+# Ended approvals stay in the store that long, for `approvals list`; the ledger keeps them for good.
+KEEP_APPROVALS_S = 90 * 24 * 3600.0
 # After the drain the ledger writes its last checkpoint and tells `stopped`.
 STOP_LIMIT_S = DRAIN_S + 10.0
 
@@ -118,7 +122,9 @@ class Gateway:
                 gate = self._gate = await _start(document, bridge)
                 calls.attach(gate)
                 current.attach(gate)
-                desk = await ApprovalDesk.open(store.approvals, calls, gate.wake)
+                store.approvals.prune(time.time() - KEEP_APPROVALS_S)
+                quota = Quota(config.limits.pending_holds, config.limits.new_holds_per_minute)
+                desk = await ApprovalDesk.open(store.approvals, calls, gate.wake, quota=quota)
                 await _witness(desk, paths.ledger)
                 labels = Labels(store.labels)
                 judge = Judge(current, labels)

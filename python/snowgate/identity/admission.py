@@ -40,7 +40,7 @@ def admit(
         if mapping.group in identified.groups:
             granted.setdefault(mapping.role, mapping)
     if not granted:
-        raise NotAuthorized(*_nothing(identified), name)
+        raise NotAuthorized(*_nothing(identified, roles), name)
     chosen = _choose(granted, offer.role, name)
     return Admission(identified, chosen.role, chosen.warehouse)
 
@@ -69,11 +69,12 @@ def _stored(role: str) -> str:
     return role.upper()
 
 
-def _nothing(identified: Identified) -> tuple[str, str]:
+def _nothing(identified: Identified, roles: Sequence[RoleMapping]) -> tuple[str, str]:
+    wanted = ", ".join(f"`{group}`" for group in dict.fromkeys(m.group for m in roles))
     if identified.groups:
         groups = ", ".join(f"`{shown(group)}`" for group in identified.groups[:10])
-        return "no_role", f"no role is mapped to group {groups}"
+        return "no_role", f"no role is mapped to group {groups}; groups with a role: {wanted}"
     if identified.dropped_groups:
         dropped = ", ".join(f"`{shown(group)}`" for group in identified.dropped_groups[:10])
         return "no_group", f"this issuer may not give group {dropped} (may_give)"
-    return "no_group", "token gives no group; map its claims to a group first"
+    return "no_group", f"the token gives no group; groups with a role: {wanted}"
