@@ -139,6 +139,7 @@ def play(world: World, out: TextIO = sys.stdout) -> None:
         StepFailed: One of them did not go as promised.
     """
     stage, driver = Stage(out), Driver(world)
+    login(stage, driver)
     masked_select(stage, driver)
     refused_unload(stage, driver)
     held_drop(stage, driver, world)
@@ -148,9 +149,22 @@ def play(world: World, out: TextIO = sys.stdout) -> None:
     tampered(stage, world)
 
 
+def login(stage: Stage, driver: Driver) -> None:
+    """A login with an OIDC token: one role, and an upstream user the client has no secret of."""
+    stage.open("analyst logs in with an OIDC token")
+    sql = "SELECT CURRENT_USER() AS upstream_user, CURRENT_ROLE() AS role"
+    stage.say(f"> {sql}")
+    [result] = driver.run("analyst", [sql])
+    expect("error" not in result, f"the login failed: {result}")
+    stage.say("  " + " | ".join(result["columns"]))
+    stage.say("  " + " | ".join(str(cell) for cell in result["rows"][0]))
+    expect(result["rows"][0][1] == "ANALYST", "the role is not the mapped one")
+    stage.close()
+
+
 def masked_select(stage: Stage, driver: Driver) -> None:
-    """Login with an OIDC token, then a SELECT over tagged columns, in several Arrow chunks."""
-    stage.open("analyst logs in with an OIDC token and reads customers")
+    """A SELECT over tagged columns, masked in every chunk of an Arrow result."""
+    stage.open("analyst reads customers")
     sql = "SELECT id, full_name, email, country, signup_date FROM customers ORDER BY id"
     stage.say(f"> {sql}")
     [result] = driver.run("analyst", [sql])
