@@ -168,7 +168,10 @@ pub(crate) async fn sweep(state: &Arc<State>) {
         if session.upstream.lost().is_some() {
             end(state, &session.id, "lost").await;
         } else if session.upstream_renewed() {
-            state.session_changed(&session).await;
+            // A failure leaves the row of before: a restart then finds the session lost.
+            if let Err(refusal) = state.session_changed(&session).await {
+                tracing::warn!(session = session.id, reason = refusal.reason, "not stored");
+            }
         }
     }
     state.tickets.sweep(now_s);

@@ -76,8 +76,11 @@ pub(crate) async fn forward(
     order: Order,
 ) -> Result<Forwarded, Stop> {
     let place = job.statement.session.place();
-    let seq = entries::intent(job, verdict, &place, approval).await?;
     let barrier = verdict.barrier || looks_like_barrier;
+    if barrier {
+        enter_barrier(job, verdict).await?;
+    }
+    let seq = entries::intent(job, verdict, &place, approval).await?;
     let sending = Sending { job, verdict, place, barrier, seq };
     if let Err(stop) = job.check_stopped() {
         sending.record(&Outcome::new("cancelled"));
@@ -90,6 +93,19 @@ pub(crate) async fn forward(
     let end = sending.send().await;
     drop(order);
     Ok(Forwarded::Ended(end))
+}
+
+/// From here on the session's state may be another one. Where an approval may hang on it, the store
+/// knows that before anything is sent: a crash must not make an approval fit again.
+async fn enter_barrier(job: &Job, verdict: &Verdict) -> Result<(), Refusal> {
+    let session = &job.statement.session;
+    session.update(|place| {
+        place.state += 1;
+        if !matches!(verdict.class.as_str(), "use" | "transaction") {
+            place.overlay += 1;
+        }
+    });
+    if session.holds() { job.state.session_changed(session).await } else { Ok(()) }
 }
 
 impl Sending<'_> {
@@ -170,12 +186,7 @@ impl Sending<'_> {
             ..Outcome::new(status)
         });
         if !did_not_run && self.barrier {
-            session.update(|place| {
-                place.unknown = true;
-                place.state += 1;
-                place.overlay += 1;
-            });
-            state.session_changed(session).await;
+            session.update(|place| place.unknown = true);
         }
         if !did_not_run {
             self.catalog_changed(false).await;
@@ -212,13 +223,7 @@ impl Sending<'_> {
             self.known_as(id);
         }
         if cancelled && self.barrier {
-            let session = &statement.session;
-            session.update(|place| {
-                place.unknown = true;
-                place.state += 1;
-                place.overlay += 1;
-            });
-            self.job.state.session_changed(session).await;
+            statement.session.update(|place| place.unknown = true);
         }
         self.catalog_changed(false).await;
         let message = if self.verdict.hide_errors {
@@ -253,10 +258,7 @@ impl Sending<'_> {
             account::end(state, &session.id, "killed").await;
             return self.job.failed(&over());
         }
-        let changed = session.update(|place| self.moved(place, &head));
-        if changed {
-            state.session_changed(session).await;
-        }
+        session.update(|place| self.moved(place, &head));
         if head.statement_type_id == Some(CREDENTIAL_STATEMENT_TYPE) {
             self.record(&withheld("credential"));
             state.alert("credential", Some(session), &statement.reference, "a credential came");
@@ -316,10 +318,6 @@ impl Sending<'_> {
         if self.barrier {
             place.database = database.unwrap_or_default();
             place.schema = schema.unwrap_or_default();
-            place.state += 1;
-            if !matches!(self.verdict.class.as_str(), "use" | "transaction") {
-                place.overlay += 1;
-            }
         } else if let (Some(database), Some(schema)) = (database, schema) {
             place.database = database;
             place.schema = schema;

@@ -42,6 +42,9 @@ const WORKERS: usize = 2;
 /// How often sessions, tickets and results are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// An entry says every minute that the gateway lives: a gap is a finding (F22).
+const SWEEPS_PER_HEARTBEAT: u32 = 6;
+
 /// Longest grace of a shutdown.
 const LONGEST_GRACE_S: f64 = 3600.0;
 
@@ -141,8 +144,15 @@ async fn serve(server: Server, stopped: watch::Receiver<Option<Duration>>) {
 
 async fn sweep(state: Arc<State>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
-        account::sweep(&state).await;
+        for _ in 0..SWEEPS_PER_HEARTBEAT {
+            tokio::time::sleep(SWEEP).await;
+            account::sweep(&state).await;
+        }
+        let fields = Fields::new()
+            .put("epoch", state.epoch())
+            .put("sessions", state.sessions.len())
+            .put("statements", state.statements.len());
+        state.ledger.later("heartbeat", fields);
     }
 }
 
@@ -322,6 +332,7 @@ impl RunningGate {
             "statements": state.statements.len(),
             "tickets": state.tickets.len(),
             "verdicts": state.verdicts.len(),
+            "statement_bytes": state.room.taken(),
             "open_questions": state.bridge.open_questions(),
             "ledger": {
                 "size": ledger.size,

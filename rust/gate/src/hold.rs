@@ -62,6 +62,10 @@ struct Waiting<'a> {
 pub(crate) async fn hold(job: &Job, verdict: Arc<Verdict>, place: &Place) -> Result<End, Stop> {
     let (state, statement) = (&job.state, &job.statement);
     let session = &statement.session;
+    if session.is_ahead_of_store() {
+        // The approval will be bound to a context that a restart must find again.
+        state.session_changed(session).await?;
+    }
     let digest = hex::encode(statement.digest);
     let binds = job.request.bindings_json().unwrap_or_default();
     let question = Hold {
@@ -112,6 +116,7 @@ impl Waiting<'_> {
     async fn wait(&self) -> Result<End, Stop> {
         let statement = &self.job.statement;
         statement.enter(Phase::Held);
+        let _held = statement.session.hold();
         loop {
             let expiry = tokio::time::sleep_until(self.until + EXPIRY_GRACE);
             let event = match self.job.unless_stopped(race(statement.poke.notified(), expiry)).await

@@ -22,6 +22,7 @@
 
 mod account;
 mod ask;
+mod body;
 pub mod bridge;
 mod cancel;
 mod chunk;

@@ -41,6 +41,14 @@ pub(crate) async fn submit(state: &Arc<State>, call: &Call, body: &[u8]) -> Repl
         Err(refusal) => return state.deny(call, Some(&session), None, refusal).await,
     };
     count(&state.counters.statements);
+    let Some(part) = state.room.take(body.len()) else {
+        let refusal = Refusal::denied(
+            "busy",
+            "the statements under way leave no memory for this one",
+            "try again later",
+        );
+        return state.deny(call, Some(&session), None, refusal).await;
+    };
     let digest: BodyDigest = Sha256::digest(request.digest_input()).into();
     let ids = Identity::derive(&state.keys.retry, &session.id, &request_id, &digest);
     let registered = state.statements.register(&session.id, request_id, &digest, ids.query_id, {
@@ -49,7 +57,11 @@ pub(crate) async fn submit(state: &Arc<State>, call: &Call, body: &[u8]) -> Repl
     });
     let refusal = match registered {
         Registered::New(statement) => {
-            tokio::spawn(life::run(Arc::clone(state), Arc::clone(&statement), request));
+            let life = life::run(Arc::clone(state), Arc::clone(&statement), request);
+            tokio::spawn(async move {
+                life.await;
+                drop(part);
+            });
             return wait(state, call, &statement, true).await;
         }
         Registered::Same(statement) => return wait(state, call, &statement, true).await,

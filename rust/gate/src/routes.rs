@@ -10,16 +10,16 @@
 //! Anything else, unknown methods included, is denied with 404 and recorded. Source: the verdict table
 //! of `protocol.md`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use uuid::Uuid;
 
 use crate::{
-    account, cancel, chunk, login, monitor, query,
+    account,
+    body::{self, Size},
+    cancel, chunk, login, monitor, query,
     record::Fields,
     reply::{Refusal, Reply, codes, json, ok, reference},
     server::Peer,
@@ -55,6 +55,18 @@ enum Action {
     Deny(&'static str),
     /// deny, in the shape of the SQL API
     DenyApi,
+}
+
+impl Action {
+    /// How large the request's body may be. Only who has a session may send a large one; what a
+    /// stranger sends to an endpoint of sessions is not kept at all.
+    fn size(self, state: &State, call: &Call) -> Size {
+        match self {
+            Self::Query if state.session(call).is_ok() => Size::Large,
+            Self::Query | Self::Telemetry | Self::Deny(_) | Self::DenyApi => Size::Discard,
+            _ => Size::Small,
+        }
+    }
 }
 
 /// One endpoint. `{}` in the pattern is one UUID.
@@ -159,7 +171,7 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
     if action == Action::Chunk {
         return chunk::serve(state, &call, id.unwrap_or_default()).await;
     }
-    let body = match read_body(state, &call, body).await {
+    let body = match body::read(state, &call, body, action.size(state, &call)).await {
         Ok(body) => body,
         Err(refusal) => return state.deny(&call, None, None, refusal).await,
     };
@@ -183,32 +195,6 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
             Refusal::internal().render(&call.reference, None)
         }
         (Action::Chunk, Some(id)) => chunk::serve(state, &call, id).await,
-    }
-}
-
-/// The body in clear, within the limits of size and time.
-async fn read_body(state: &State, call: &Call, body: Incoming) -> Result<Bytes, Refusal> {
-    let limit = state.limits.body_bytes;
-    let too_large = || {
-        Refusal::denied(
-            "request-size",
-            format!("the request is larger than {limit} bytes"),
-            "send less: bind values in smaller batches, or split the statement",
-        )
-    };
-    let time = Duration::from_secs(state.limits.idle_timeout_s);
-    let raw = match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-        Err(_) => return Err(Refusal::denied("request-time", "the request came too slowly", "")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Refusal::denied("request-body", "the request ended early", "")),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    let encoding = call.header("content-encoding");
-    match snowgate_wire::decode_body(encoding, &raw, limit) {
-        Ok(std::borrow::Cow::Borrowed(_)) => Ok(raw.clone()),
-        Ok(std::borrow::Cow::Owned(clear)) => Ok(Bytes::from(clear)),
-        Err(snowgate_wire::WireError::TooLarge { .. }) => Err(too_large()),
-        Err(error) => Err(Refusal::denied("request-body", error.to_string(), "")),
     }
 }
 

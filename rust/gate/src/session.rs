@@ -13,7 +13,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -82,8 +82,21 @@ pub(crate) struct Session {
     ended: watch::Sender<Option<&'static str>>,
     /// Renewals of the upstream tokens that the store knows of.
     stored_generation: AtomicU64,
+    /// [`Place::state`] as the store knows it.
+    stored_state: AtomicU64,
+    /// Statements that wait for an approval.
+    held: AtomicUsize,
     /// Its control-plane row was stored by a run before this one: held statements may be there.
     pub(crate) restored: bool,
+}
+
+/// A statement of the session waits for an approval.
+pub(crate) struct HeldGuard(Arc<Session>);
+
+impl Drop for HeldGuard {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Numbers for drivers; they only have to be unlike within one gateway's life.
@@ -99,6 +112,7 @@ impl Session {
         restored: bool,
     ) -> Self {
         let stored_generation = AtomicU64::new(upstream.generation());
+        let stored_state = AtomicU64::new(place.state);
         Self {
             id,
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -108,6 +122,8 @@ impl Session {
             place: Mutex::new(place),
             ended: watch::Sender::new(None),
             stored_generation,
+            stored_state,
+            held: AtomicUsize::new(0),
             restored,
         }
     }
@@ -117,12 +133,9 @@ impl Session {
         self.lock().clone()
     }
 
-    /// Change where it stands; returns whether anything changed.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Place)) -> bool {
-        let mut place = self.lock();
-        let before = place.clone();
-        change(&mut place);
-        *place != before
+    /// Change where it stands.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Place)) {
+        change(&mut self.lock());
     }
 
     fn lock(&self) -> MutexGuard<'_, Place> {
@@ -160,6 +173,27 @@ impl Session {
     pub(crate) fn upstream_renewed(&self) -> bool {
         let generation = self.upstream.generation();
         self.stored_generation.swap(generation, Ordering::AcqRel) != generation
+    }
+
+    /// Count a statement that waits for an approval, until the guard is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> HeldGuard {
+        self.held.fetch_add(1, Ordering::AcqRel);
+        HeldGuard(Arc::clone(self))
+    }
+
+    /// Whether any statement waits for an approval.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.load(Ordering::Acquire) > 0
+    }
+
+    /// The store knows of this many barriers now.
+    pub(crate) fn stored(&self, state: u64) {
+        self.stored_state.store(state, Ordering::Release);
+    }
+
+    /// Whether barriers ran that the store does not know of.
+    pub(crate) fn is_ahead_of_store(&self) -> bool {
+        self.stored_state.load(Ordering::Acquire) != self.lock().state
     }
 
     /// Who acts, for questions.

@@ -12,10 +12,11 @@ use http::header;
 use serde_json::json;
 use snowgate_session::{Keys, Lookup, Sessions, Statements, Subkey, Tickets, VerdictCache};
 use snowgate_upstream::{SealKey, Upstream, UpstreamError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{
+    body::{LARGE_AT_ONCE, Room},
     bridge::Bridge,
     chunk::ChunkContext,
     config::{GatewaySession, Limits},
@@ -96,6 +97,10 @@ pub(crate) struct State {
     pub(crate) own: OwnSession,
     pub(crate) counters: Counters,
     epoch: AtomicU64,
+    /// Turns of those who send large bodies.
+    pub(crate) large_bodies: Semaphore,
+    /// What statements under way keep of their requests.
+    pub(crate) room: Arc<Room>,
     strangers: Mutex<(u64, u64)>,
     stopping: watch::Sender<bool>,
 }
@@ -131,6 +136,8 @@ impl State {
             own: OwnSession::default(),
             counters: Counters::default(),
             epoch: AtomicU64::new(0),
+            large_bodies: Semaphore::new(LARGE_AT_ONCE),
+            room: Arc::default(),
             strangers: Mutex::default(),
             stopping: watch::Sender::new(false),
             bridge: parts.bridge,

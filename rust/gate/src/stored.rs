@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use snowgate_session::{Principal, Restored, TokenHash};
 
 use crate::{
+    reply::Refusal,
     row::SessionRow,
     session::{Place, Session, Who},
     state::State,
@@ -88,13 +89,12 @@ impl State {
             .ok()
     }
 
-    /// Store what changed about a session. A failure is logged: the session goes on, and a restart
-    /// finds the row of before.
-    pub(crate) async fn session_changed(&self, session: &Session) {
-        let Some(row) = self.row(session) else { return };
+    /// Store what changed about a session.
+    pub(crate) async fn session_changed(&self, session: &Session) -> Result<(), Refusal> {
+        let Some(row) = self.row(session) else { return Err(crate::life::over()) };
         let limit = self.limits.judge_limit();
-        if let Err(refusal) = self.bridge.keep_session("session_changed", &row, limit).await {
-            tracing::warn!(session = session.id, reason = refusal.reason, "session not stored");
-        }
+        self.bridge.keep_session("session_changed", &row, limit).await?;
+        session.stored(row.state);
+        Ok(())
     }
 }

@@ -111,6 +111,20 @@ fn bodies_that_are_too_large_or_no_json_get_an_envelope_and_an_entry() {
 }
 
 #[test]
+fn a_stranger_cannot_make_the_gate_keep_a_large_body() {
+    let rig = Rig::new();
+    let body = vec![b' '; 1_000_000];
+    let at = |path: &str| {
+        let request = send(rig.address(), "POST", path.to_owned(), Vec::new(), body.clone());
+        rig.block(request).unwrap()
+    };
+    let path = format!("/queries/v1/query-request?requestId={}", Uuid::new_v4());
+    assert_eq!(at(&path).code(), "390104");
+    assert!(!at("/session/v1/login-request").success());
+    assert!(rig.plane.asked("login").is_empty());
+}
+
+#[test]
 fn a_statement_beyond_the_limit_is_refused() {
     let rig = Rig::with_limits(json!({"statement_bytes": 100}));
     let client = rig.login("job");

@@ -152,3 +152,27 @@ fn a_held_statement_survives_a_restart_and_runs_once() {
         assert_eq!(consume.last().unwrap()["context_digest"], hold["context_digest"]);
     }
 }
+
+#[test]
+fn a_restart_does_not_make_an_approval_fit_a_session_that_moved_on() {
+    let mut rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    rig.plane.judge(plane::hold);
+    let mut client = rig.login("job");
+    let query_id = rig.block(client.query("drop table t")).query_id();
+    rig.plane.judge(plane::allow);
+    let go = rig.snowflake.hold_back("use role etl");
+    let moving = rig.spawn({
+        let client = client.clone();
+        async move { client.query("use role etl").await }
+    });
+    rig.wait_until(|| rig.snowflake.ran("use role etl").len() == 1);
+    moving.abort();
+
+    rig.restart();
+    go.add_permits(1);
+    client.address = rig.address();
+    assert_eq!(rig.block(client.poll(&query_id)).code(), "333333");
+
+    let (hold, consume) = (&rig.plane.asked("hold")[0], rig.plane.asked("consume"));
+    assert_ne!(consume.last().unwrap()["context_digest"], hold["context_digest"]);
+}
