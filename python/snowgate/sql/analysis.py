@@ -24,7 +24,7 @@ from snowgate.sql import callees, code, ddl, dml
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.parser import parse_dml, parse_query
 from snowgate.sql.relations import Relation
-from snowgate.sql.state import Refused, State
+from snowgate.sql.state import Refused, State, unreadable
 from snowgate.sql.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class Examined:
     Attributes:
         statement: The analysis.
         namespace: Where names resolve afterwards.
-        catalog: What exists afterwards, with tags moved; objects that are renamed or dropped keep
-            their old entry until the catalog is read again, because the statement may fail.
+        catalog: What exists if it succeeds, with tags moved. A name that is renamed or dropped
+            keeps its entry: only reading the catalog again takes something away.
     """
 
     statement: Statement
@@ -91,13 +91,14 @@ def examine(
         return _examine(text, given, 0)
     except Refused as refused:
         return given.refused(_head_of(text), Refusal(refused.rule, refused.reason, refused.remedy))
-    except Exception:
-        # Whatever it is, nothing may run.
-        log.exception("an analysis failed")
-        return given.refused(
-            None,
-            Refusal("unparsed", "the statement could not be analysed", "write it more plainly"),
-        )
+    except RecursionError:
+        reason = "the statement nests expressions too deep"
+        return given.refused(_head_of(text), Refusal("unparsed", reason, "split the statement"))
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing may run
+        # Its message could quote the statement.
+        log.error("an analysis failed: %s", type(error).__name__)  # noqa: TRY400
+        reason = "the statement could not be analysed"
+        return given.refused(_head_of(text), Refusal("unparsed", reason, "write it more plainly"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,8 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     columns = None
     if not relation.open:
         columns = tuple(column.value.column(column.name) for column in relation.columns)
+    elif relation.everything().unknown and not state.unknown:
+        raise unreadable("how many columns the result has, and where they come from,")
     return given.unchanged(
         replace(statement, columns=columns, query=True, read_only=not state.changes)
     )

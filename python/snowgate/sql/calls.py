@@ -63,6 +63,8 @@ def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
     values = _evaluate(walk, name, nodes, scope)
     if name in _COUNTS and all(_counted(value) for value in values):
         return clean(Family.NUMBER)
+    if name in ("IFF", "COUNT_IF"):
+        conversions.check_boolean(walk.state, values[:1])
     conversions.check_arguments(walk.state, name, values, nodes)
     if function.returns is None:
         results = _results(name, values)

@@ -143,6 +143,19 @@ class Catalog:
         }
         return Catalog.of(tables, self.views, self.database, self.schema)
 
+    def keeping(self, before: Catalog) -> Catalog:
+        """With the tags that columns had in `before`; none is lost by reading the catalog anew.
+
+        DDL moves tags before it is forwarded (`snowgate.sql.ddl`); a pattern of the configuration
+        would not find a renamed column again (F16).
+        """
+        kept: dict[ObjectName, Table | None] = {
+            name: united(table, before.tables[name])
+            for name, table in self.tables.items()
+            if name in before.tables
+        }
+        return self.replacing(kept)
+
     def replacing(
         self,
         tables: Mapping[ObjectName, Table | None],
@@ -157,6 +170,23 @@ class Catalog:
             self.database,
             self.schema,
         )
+
+
+def united(table: Table, before: Table) -> Table:
+    """A table whose columns keep what columns of the same name carried before."""
+    carried = {column.name: column for column in before.columns}
+    columns = []
+    for column in table.columns:
+        known = carried.get(column.name)
+        if known is not None:
+            column = replace(
+                column,
+                tags=column.tags | known.tags,
+                derived=column.derived or known.derived,
+                unknown=column.unknown or known.unknown,
+            )
+        columns.append(column)
+    return Table(tuple(columns), table.opaque)
 
 
 def _tagged(

@@ -42,6 +42,8 @@ _CONSTANT_CASTS = {
 # A number has 38 digits; products of tagged values and constants stay far below with these.
 _MAX_DIGITS = 18
 _MAX_FACTORS = 3
+# A text of a hundred thousand characters is no error yet.
+_HUGE_DIGITS = 5
 
 
 def check_common(state: State, values: Sequence[Value]) -> None:
@@ -115,8 +117,14 @@ def check_arguments(
             risky = list(values)
         case Fallible.TEXT:
             risky = [value for value in values if value.family in _LOOSE]
+        case Fallible.NUMBER_LATER:
+            # The second argument of SPLIT_PART and its kin is text: a tagged one is rare.
+            risky = [value for value in values[1:] if value.family in _LOOSE and value.touched]
         case Fallible.LATER:
-            risky = list(values[1:])
+            later = zip(nodes[1:], values[1:], strict=False)
+            risky = [value for node, value in later if value.touched or not _harmless(node)]
+        case Fallible.PATTERN:
+            risky = list(values[1:2])
         case Fallible.KEYS:
             # The keys of a star are the names of its columns.
             constant = all(
@@ -124,7 +132,7 @@ def check_arguments(
                 for node in nodes[::2]
             )
             risky = [] if constant else list(values[::2])
-    always = fallible in (Fallible.ALWAYS, Fallible.LATER)
+    always = fallible in (Fallible.ALWAYS, Fallible.PATTERN)
     _fail_if(state, risky, f"calls `{name}`, which can fail on account of a tagged column", always)
 
 
@@ -219,6 +227,13 @@ def _plain_constant(node: exp.Expr, target: Family) -> bool:
         and form is not None
         and form.fullmatch(str(node.this)) is not None
     )
+
+
+def _harmless(node: exp.Expr) -> bool:
+    """A constant that no function fails on: a text, or a number that is not huge."""
+    if not isinstance(node, exp.Literal):
+        return False
+    return node.is_string or len(str(node.this)) <= _HUGE_DIGITS
 
 
 def _never_zero(node: exp.Expr) -> bool:

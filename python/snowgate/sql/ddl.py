@@ -1,7 +1,7 @@
 """What DDL leaves behind: objects that move take their tags along (F16).
 
-Tags are only ever added here. A name that is renamed, replaced or dropped keeps its entry until the
-catalog is read again, because the statement may still fail.
+Tags are only ever added here. A name that is renamed or dropped keeps its entry: only reading the
+catalog again takes something away.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
-from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united
 from snowgate.sql.names import parse_name, resolve
 from snowgate.sql.parser import after_word, body_of, column_list
 from snowgate.sql.relations import Column, Relation
@@ -195,22 +195,8 @@ def _column_of(column: Column) -> CatalogColumn:
 
 
 def _united(new: Table, old: Table | None) -> Table:
-    """A replaced table's columns keep the tags they had under the same name."""
-    if old is None:
-        return new
-    before = {column.name: column for column in old.columns}
-    columns = []
-    for column in new.columns:
-        known = before.get(column.name)
-        if known is not None:
-            column = replace(
-                column,
-                tags=column.tags | known.tags,
-                derived=column.derived or known.derived,
-                unknown=column.unknown or known.unknown,
-            )
-        columns.append(column)
-    return Table(tuple(columns), new.opaque)
+    """A replaced table keeps the tags it had."""
+    return new if old is None else united(new, old)
 
 
 def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
@@ -238,7 +224,7 @@ def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Cat
 
 
 def _swapped(catalog: Catalog, one: ObjectName, two: ObjectName) -> Catalog:
-    """Either name may mean either table until the statement has ended."""
+    """Each table under the other's name; columns of one name carry the tags of both."""
     first, second = catalog.tables.get(one), catalog.tables.get(two)
     if first is None or second is None:
         opaque = Table((), opaque=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from snowgate.sql import calls, columns, conversions, windows
+from snowgate.sql.chains import operands
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob, unreadable
 from snowgate.sql.values import Family, Value, branches, clean, derived
@@ -36,18 +37,6 @@ def value(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     if handler is None:
         raise unreadable(f"`{type(node).__name__}`")
     return handler(walk, node, scope)
-
-
-def operands(node: exp.Expr) -> list[exp.Expr]:
-    """The operands of a chain of one binary operator, left to right, however long it is."""
-    kind = type(node)
-    right: list[exp.Expr] = []
-    while type(node) is kind:
-        right.append(node.args["expression"])
-        node = node.args["this"]
-    right.append(node)
-    right.reverse()
-    return right
 
 
 def _values(walk: Walk, nodes: Iterable[exp.Expr], scope: Scope) -> list[Value]:

@@ -31,6 +31,8 @@ class Fallible(Enum):
     ALWAYS = "always"
     TEXT = "text"  # text and variants, which are converted
     LATER = "later"  # from the second argument on
+    NUMBER_LATER = "number-later"  # text from the second argument on
+    PATTERN = "pattern"  # the second, a pattern, which can be invalid whatever it is
     KEYS = "keys"  # the first, third, … argument
 
 

@@ -48,7 +48,7 @@ def parse(text: str) -> exp.Expr:
     try:
         trees = [
             tree
-            for tree in _DIALECT.parse(text)
+            for tree in _DIALECT.parse(_numbered(text))
             if tree is not None and not isinstance(tree, exp.Semicolon)
         ]
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -59,6 +59,17 @@ def parse(text: str) -> exp.Expr:
     if tree.find(exp.Command) is not None:
         raise unreadable("a part of the statement")
     return tree
+
+
+def _numbered(text: str) -> str:
+    """With `:1`, `:2` … for the binds: the parser takes `?::` for an operator."""
+    if "?" not in text:
+        return text
+    pieces, binds = [], 0
+    for kind, piece in lex(text):
+        binds += kind == "bind"
+        pieces.append(f":{binds}" if kind == "bind" else piece)
+    return "".join(pieces)
 
 
 def parse_query(text: str) -> exp.Expr:

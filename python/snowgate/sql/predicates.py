@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from snowgate.sql import conversions
 from snowgate.sql.calls import name_of
+from snowgate.sql.chains import operands
 from snowgate.sql.relations import Relation, Scope
 from snowgate.sql.state import Knob, State
 from snowgate.sql.values import NO_TAGS, Family, Value
@@ -224,9 +225,9 @@ def always(node: exp.Expr) -> bool:
         case exp.Paren() | exp.Where() | exp.Not():
             return always(node.this)
         case exp.Or():
-            return always(node.this) or always(node.expression)
+            return any(always(operand) for operand in operands(node))
         case exp.And():
-            return always(node.this) and always(node.expression)
+            return all(always(operand) for operand in operands(node))
         case exp.EQ() if node.this == node.expression:
             return True
         case _:

@@ -17,7 +17,7 @@ from snowgate.sql.functions import Role, builtins
 from snowgate.sql.names import fold
 from snowgate.sql.relations import Column, Relation, Scope, rows_of
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import CLEAN, UNKNOWN, Shape, Value, branches, derived
+from snowgate.sql.values import CLEAN, Shape, Value, branches, derived
 from snowgate.sql.windows import check_order
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def select(walk: Walk, node: exp.Select, scope: Scope) -> Relation:
         if value and part not in _SELECT_PARTS:
             raise unreadable(f"`{part.strip('_')}` of a query")
     args = node.args
+    if not node.expressions:
+        raise unreadable("a query without outputs")
     _sources(walk, node, scope)
     rows = rows_of(source.relation for source in scope.sources)
     connect = args.get("connect")
@@ -164,9 +166,11 @@ class _Outputs:
         if table is None:
             return joins.star_of(self._scope)
         found = self._scope.source(fold(table))
+        if not found:
+            raise unreadable("a star of a table that is not in FROM")
         if len(found) == 1:
             return found[0].relation
-        return Relation(open=True, rest=derived([self._scope.everything(), UNKNOWN]))
+        return Relation(open=True, rest=self._scope.everything())
 
 
 def _output_name(item: exp.Expr) -> str | None:
@@ -243,11 +247,12 @@ def modified(walk: Walk, node: exp.Expr, relation: Relation, scope: Scope) -> Re
         if clause is None:
             continue
         for inner in clause.args.values():
-            if isinstance(inner, exp.Expr) and walk.value(inner, scope).touched:
+            if not isinstance(inner, exp.Expr) or isinstance(inner, exp.LimitOptions):
+                continue
+            value = walk.value(inner, scope)
+            if value.touched:
                 walk.state.violate(
-                    Knob.ROWS,
-                    f"has a {part} that depends on a tagged column",
-                    walk.value(inner, scope),
+                    Knob.ROWS, f"has a {part} that depends on a tagged column", value
                 )
     limit = node.args.get("limit")
     if limit is not None and _is_one(limit):

@@ -38,6 +38,8 @@ _FAMILIES = {
 _TABLE_PARTS = {"this", "db", "catalog", "alias", "pivots", "joins", "when", "changes", "sample"}
 _SUBQUERY_PARTS = {"this", "alias", "pivots", "joins", "sample"}
 _LATERAL_PARTS = {"this", "alias", "view", "outer", "ordinality"}
+# `(SHOW TABLES)` is a table with an alias to the parser.
+_VERBS = frozenset({"SHOW", "DESC", "DESCRIBE", "CALL", "LIST", "EXECUTE"})
 _VALUES_PARTS = {"expressions", "alias", "pivots", "joins"}
 
 
@@ -144,6 +146,8 @@ def _plain(node: exp.Subquery) -> exp.Expr:
 
 def _bracketed(walk: Walk, node: exp.Subquery, scope: Scope) -> list[Source]:
     """`(a JOIN b …)`: its sources, or one source if the bracket has a name."""
+    if node.this.name.upper() in _VERBS:
+        raise unreadable("a statement inside a query")
     inner = Scope(parent=scope.parent, ctes=scope.ctes)
     inner.sources = walk.source(node.this, inner)
     sources = inner.sources

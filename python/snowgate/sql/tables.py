@@ -44,7 +44,7 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
     text = state.catalog.views.get(name)
     if text is not None:
         return _view(walk, name, text, table)
-    if table is None:
+    if table is None or (table.opaque and not table.columns):
         state.unknown.add(name)
         return NOWHERE
     return relation_of(table)

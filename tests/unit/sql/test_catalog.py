@@ -1,0 +1,127 @@
+"""The catalog as a value, and how it is read."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from snowgate.errors import UpstreamError
+from snowgate.model.statement import Namespace, ObjectName, OutputColumn
+from snowgate.policy.pattern import parse_pattern
+from snowgate.sql.analysis import analyse
+from snowgate.sql.catalog import Catalog, CatalogColumn, family_of_type
+from snowgate.sql.catalog_reader import read_catalog
+from snowgate.sql.values import Family
+
+PUBLIC = Namespace("CRM", "PUBLIC")
+T = ObjectName("CRM", "PUBLIC", "T")
+
+
+class Reader:
+    """Answers by the view a statement reads."""
+
+    def __init__(self, **rows: list[list[str | None]]) -> None:
+        self.rows = rows
+        self.asked: list[str] = []
+
+    async def query(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
+        assert purpose == "catalog"
+        self.asked.append(sql)
+        return next(
+            rows for view, rows in self.rows.items() if f"INFORMATION_SCHEMA.{view} " in sql
+        )
+
+
+async def test_tables_views_and_types_are_read() -> None:
+    reader = Reader(
+        COLUMNS=[
+            ["PUBLIC", "T", "ID", "NUMBER"],
+            ["PUBLIC", "T", "EMAIL", "TEXT"],
+            ["PUBLIC", "V", "E", "TEXT"],
+        ],
+        TABLES=[["PUBLIC", "T", "BASE TABLE", "NO"], ["PUBLIC", "V", "VIEW", "NO"]],
+        VIEWS=[["PUBLIC", "V", "CREATE VIEW v AS SELECT email AS e FROM t;"]],
+    )
+
+    catalog = await read_catalog(reader, ["CRM"])
+
+    assert catalog.tables[T].columns == (
+        CatalogColumn("ID", "NUMBER"),
+        CatalogColumn("EMAIL", "TEXT"),
+    )
+    tagged = catalog.with_tags([("pii", parse_pattern("CRM.PUBLIC.T.EMAIL", 4, "")[0])])
+    assert analyse("SELECT e FROM v", PUBLIC, tagged).columns == (
+        OutputColumn("E", frozenset({"pii"}), raw=True),
+    )
+    assert '"CRM".INFORMATION_SCHEMA' in reader.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dynamic", "text"),
+    [("VIEW", "NO", None), ("MATERIALIZED VIEW", "NO", ""), ("BASE TABLE", "YES", "")],
+)
+async def test_what_shows_rows_of_something_unknown_is_unknown(
+    kind: str, dynamic: str, text: str | None
+) -> None:
+    reader = Reader(
+        COLUMNS=[["PUBLIC", "V", "E", "TEXT"]],
+        TABLES=[["PUBLIC", "V", kind, dynamic]],
+        VIEWS=[["PUBLIC", "V", text]],
+    )
+
+    catalog = await read_catalog(reader, ["CRM"])
+
+    assert analyse("SELECT e FROM v", PUBLIC, catalog).columns == (OutputColumn("E", unknown=True),)
+
+
+async def test_names_of_databases_are_quoted() -> None:
+    reader = Reader(COLUMNS=[], TABLES=[], VIEWS=[])
+
+    await read_catalog(reader, ['A"; DROP'])
+
+    assert all('FROM "A""; DROP".INFORMATION_SCHEMA.' in sql for sql in reader.asked)
+
+
+async def test_rows_of_another_form_are_an_error() -> None:
+    with pytest.raises(UpstreamError):
+        await read_catalog(Reader(COLUMNS=[["a"]], TABLES=[], VIEWS=[]), ["CRM"])
+
+
+def test_a_pattern_adds_tags_and_takes_none() -> None:
+    catalog = Catalog.from_json(
+        '{"tables": {"CRM.PUBLIC.T": [{"name": "A", "tags": ["x"]}, {"name": "B"}]}}'
+    )
+
+    tagged = catalog.with_tags([("pii", parse_pattern("*.*.T.*", 4, "")[0])])
+
+    assert [sorted(column.tags) for column in tagged.tables[T].columns] == [["pii", "x"], ["pii"]]
+    assert [sorted(column.tags) for column in catalog.tables[T].columns] == [["x"], []]
+
+
+def test_equal_catalogs_have_one_digest_and_others_another() -> None:
+    text = '{"tables": {"A.B.C": [{"name": "X"}]}, "views": {"A.B.V": "SELECT 1"}}'
+    one, two = Catalog.from_json(text), Catalog.from_json(text)
+
+    assert one.digest == two.digest
+    assert one.digest != one.with_tags([("t", parse_pattern("A.B.C.X", 4, "")[0])]).digest
+    assert one.digest != one.replacing({}, {ObjectName("A", "B", "V"): "SELECT 2"}).digest
+
+
+@pytest.mark.parametrize("text", ["[]", '{"tables": {"A.B": []}}', '{"tables": {"A.B.C": [{}]}}'])
+def test_a_document_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="form"):
+        Catalog.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("VARCHAR(20)", Family.TEXT),
+        ("NUMBER(38,0)", Family.NUMBER),
+        ("TIMESTAMP_NTZ(9)", Family.TIME),
+        ("OBJECT(a INT)", Family.VARIANT),
+        ("GEOGRAPHY", Family.ANY),
+        ("", Family.ANY),
+    ],
+)
+def test_types_belong_to_families(name: str, family: Family) -> None:
+    assert family_of_type(name) is family
