@@ -48,7 +48,7 @@ def parse(text: str) -> exp.Expr:
     try:
         trees = [
             tree
-            for tree in _DIALECT.parse(_numbered(text))
+            for tree in _DIALECT.parse(_plain(text))
             if tree is not None and not isinstance(tree, exp.Semicolon)
         ]
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -61,14 +61,17 @@ def parse(text: str) -> exp.Expr:
     return tree
 
 
-def _numbered(text: str) -> str:
-    """With `:1`, `:2` … for the binds: the parser takes `?::` for an operator."""
-    if "?" not in text:
+def _plain(text: str) -> str:
+    """Without comments, and with `:1`, `:2` … for the binds.
+
+    The parser attaches comments to what stands near them, and takes `?::` for an operator.
+    """
+    if not any(mark in text for mark in ("?", "--", "//", "/*")):
         return text
     pieces, binds = [], 0
     for kind, piece in lex(text):
         binds += kind == "bind"
-        pieces.append(f":{binds}" if kind == "bind" else piece)
+        pieces.append({"bind": f":{binds}", "comment": " "}.get(kind, piece))
     return "".join(pieces)
 
 
