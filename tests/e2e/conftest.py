@@ -1,0 +1,70 @@
+"""One world for the whole session, and one whose rules and upstream are odd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .canary import Canaries
+from .rig import Rig
+from .wire import Wire
+
+# Tests of what all the others have left behind come last.
+LAST = "test_secrets.py"
+
+TAGGED = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == LAST)
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The demo's world, as `make demo` starts it, with a smaller BIG."""
+    rig = Rig.start(tmp_path_factory.mktemp("world"), "--big-rows", "120000")
+    yield rig
+    rig.stop()
+
+
+@pytest.fixture(scope="session")
+def truth(rig: Rig) -> list[dict[str, str]]:
+    """The customers as they are, read past the gateway."""
+    with rig.upstream("FRAUD") as direct:
+        sql = f"SELECT id, {', '.join(TAGGED)} FROM customers ORDER BY id"
+        reply = direct.query(sql)
+        rows = direct.rows(reply)
+    return [dict(zip(("ID", *TAGGED), row, strict=True)) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def canaries(truth: list[dict[str, str]]) -> Canaries:
+    """Every value an analyst may not see."""
+    return Canaries.of(row[name] for row in truth for name in TAGGED)
+
+
+@pytest.fixture
+def analyst(rig: Rig) -> Iterator[Wire]:
+    """An analyst who reads Arrow."""
+    with rig.wire("analyst") as wire:
+        yield wire
+
+
+@pytest.fixture
+def etl(rig: Rig) -> Iterator[Wire]:
+    """A writer."""
+    with rig.wire("etl") as wire:
+        yield wire
+
+
+@pytest.fixture(params=["4.8.1", "5.2.0"])
+def version(request: pytest.FixtureRequest) -> str:
+    """A connector version; the two share no code."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
