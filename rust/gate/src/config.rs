@@ -113,9 +113,10 @@ pub struct Limits {
     pub statement_bytes: usize,
     /// Connections at once.
     pub connections: usize,
-    /// Time a client has to send a request head.
+    /// Time a client has to send a request head, from its first byte on.
     pub header_timeout_s: u64,
-    /// Time a client has to send a request body, or may idle between requests.
+    /// Time a client has to send a request body, may be silent between requests, or may take no bytes
+    /// of an answer.
     pub idle_timeout_s: u64,
     /// Longest time an answer is held (`protocol.md` section 4: drivers give up at 60 s and 90 s).
     pub poll_hold_s: f64,

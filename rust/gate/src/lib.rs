@@ -38,6 +38,7 @@ mod login;
 mod monitor;
 mod own;
 mod past;
+mod patience;
 mod query;
 mod race;
 mod record;

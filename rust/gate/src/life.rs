@@ -248,6 +248,13 @@ impl Job {
             );
         }
         let classified = judge::classify(&self.state, &request.sql)?;
+        let mut calls = classified.statements.iter().flat_map(|head| &head.calls);
+        if calls.any(|call| call.name.eq_ignore_ascii_case("RESULT_SCAN")) {
+            return denied(
+                "RESULT_SCAN reads results by their id, around their masks",
+                "read the tables themselves",
+            );
+        }
         Ok(classified.statements.iter().any(|head| head.barrier))
     }
 

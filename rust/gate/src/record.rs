@@ -190,6 +190,31 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_that_takes_nothing_denies_everything_from_then_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let kek = snowgate_ledger::Kek::from_root(&[7; 32]).unwrap();
+        let settings = snowgate_ledger::Settings::new(
+            at("ledger"),
+            "snowgate/gw",
+            at("key"),
+            at("texts"),
+            kek,
+        );
+        let recorder = Recorder::new(Ledger::open(settings, &mut |_, _, _| {}).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let append = |kind: &str| runtime.block_on(recorder.append(kind, Fields::new(), vec![]));
+        assert!(append("start").is_ok());
+        assert_eq!(append("Not A Kind").unwrap_err().rules, ["ledger-unavailable"]);
+        assert!(recorder.healthy(), "an entry refused for itself harms nothing");
+
+        recorder.ledger().close().unwrap();
+
+        assert_eq!(append("intent").unwrap_err().rules, ["ledger-unavailable"]);
+        assert!(!recorder.healthy());
+    }
+
+    #[test]
     fn a_list_that_fits_is_whole() {
         let fields = Fields::new().list("tags", &["pii"]).done();
         assert_eq!(serde_json::to_string(&fields).unwrap(), r#"{"tags":["pii"]}"#);

@@ -2,8 +2,7 @@
 //!
 //! # Rules
 //!
-//! - Connections, heads, bodies and their times are bounded (`Limits`). An idle connection ends with
-//!   the time allowed for a head; drivers open another.
+//! - Connections, heads, bodies and their times are bounded (`Limits`, [`crate::patience`]).
 //! - A request with both Transfer-Encoding and Content-Length is framed by the former and its
 //!   connection closes: hyper does so, and nothing behind us re-uses the framing.
 //! - A panic in a handler is an answer by rule `internal`, never a lost gate.
@@ -31,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    patience::{Busy, Patience, Patient},
     race::{First, race},
     reply::{Refusal, Served, reference},
     routes,
@@ -131,13 +131,27 @@ async fn serve<Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(limits.header_timeout_s))
+        .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         // hyper's own minimum is 8 KiB.
         .max_buf_size(limits.header_bytes.max(8192));
+    let patience = Patience {
+        head: Duration::from_secs(limits.header_timeout_s),
+        idle: Duration::from_secs(limits.idle_timeout_s),
+    };
+    let busy = Busy::default();
+    let stream = Patient::new(stream, patience, busy.clone());
     let service = service_fn({
         let state = Arc::clone(&state);
-        move |request| handle(request, peer, Arc::clone(&state))
+        move |request| {
+            let guard = busy.begin();
+            let served = handle(request, peer, Arc::clone(&state));
+            async move {
+                let reply = served.await;
+                drop(guard);
+                reply
+            }
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
