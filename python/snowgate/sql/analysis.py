@@ -161,6 +161,7 @@ def _examine(text: str, given: _Given, depth: int) -> Examined:
 
 def _query(head: StatementHead, given: _Given) -> Examined:
     state = given.state()
+    _refuse_stage(head)
     tree = parse_query(head.text)
     callees.check(head, tree)
     relation = Walk(state).query(tree, None)
@@ -174,6 +175,11 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     return given.unchanged(
         replace(statement, columns=columns, query=True, read_only=not state.changes)
     )
+
+
+def _refuse_stage(head: StatementHead) -> None:
+    if head.stage:
+        raise Refused("stage-read", "reads files of a stage", "load the files into a table")
 
 
 def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement:
@@ -196,6 +202,7 @@ def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement
 
 def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     state = given.state()
+    _refuse_stage(head)
     tree = parse_dml(head.text)
     callees.check(head, tree)
     written = dml.dml(Walk(state), tree)

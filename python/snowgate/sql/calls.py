@@ -6,6 +6,7 @@ function may do is in `functions.txt`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -59,7 +60,7 @@ def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
         raise Refused("unparsed", f"calls table function `{name}` as a value", "call it in FROM")
     nodes = [_argument(argument) for argument in node.expressions]
     if conversions.is_fold(node):
-        return _fold(walk.value(nodes[0], scope))
+        return _fold(name, walk.value(nodes[0], scope))
     values = _evaluate(walk, name, nodes, scope)
     if name in _COUNTS and all(_counted(value) for value in values):
         return clean(Family.NUMBER)
@@ -171,10 +172,11 @@ def _is_date_part(node: exp.Expr) -> bool:
     )
 
 
-def _fold(value: Value) -> Value:
+def _fold(name: str, value: Value) -> Value:
     """LOWER, UPPER and TRIM of a raw column stay comparable with it."""
     if value.comparable:
-        return Value(value.tags, Shape.FOLDED, False, value.grouping, Family.TEXT)
+        folds = (*value.folds, name)
+        return replace(value, shape=Shape.FOLDED, family=Family.TEXT, folds=folds)
     return derived([value], Family.TEXT)
 
 

@@ -84,10 +84,12 @@ def _membership(walk: Walk, node: exp.In, scope: Scope) -> frozenset[str]:
     query = node.args.get("query")
     if query is not None:
         return _in_query(walk, node.this, query, scope)
-    rows = NO_TAGS
-    for item in node.expressions:
-        rows |= _equality(walk, node.this, item, scope)
-    return rows
+    left = _bare(node.this)
+    if isinstance(left, exp.Tuple):
+        found = [_equality(walk, left, item, scope) for item in node.expressions]
+        return NO_TAGS.union(*found)
+    side = _side(walk, left, scope)
+    return NO_TAGS.union(*(_against(walk, side, item, scope) for item in node.expressions))
 
 
 def _in_query(walk: Walk, left: exp.Expr, query: exp.Expr, scope: Scope) -> frozenset[str]:
@@ -126,22 +128,30 @@ def _equality(walk: Walk, left: exp.Expr, right: exp.Expr, scope: Scope) -> froz
 
 
 def _compared(walk: Walk, left: exp.Expr, right: exp.Expr, scope: Scope) -> frozenset[str]:
+    if conversions.constant_family(left, walk.state) is not None:
+        left, right = right, left
+    return _against(walk, _side(walk, left, scope), right, scope)
+
+
+def _against(
+    walk: Walk, side: tuple[Value, frozenset[str]], other: exp.Expr, scope: Scope
+) -> frozenset[str]:
+    """One side, evaluated already, against the other, which may be a constant."""
     state = walk.state
-    one, one_rows = _side(walk, left, scope)
-    two, two_rows = _side(walk, right, scope)
-    rows = one_rows | two_rows | one.tags | two.tags
-    if not one.tainted and not two.tainted:
-        conversions.check_common(state, [one, two])
-        return rows
-    column, constant = (one, right) if one.tainted else (two, left)
-    family = conversions.constant_family(constant, state)
+    value, rows = side
+    family = conversions.constant_family(other, state)
     if family is not None:
-        _with_constant(state, column, family, constant)
-    elif _same_column(left, right):
-        state.violate(Knob.PREDICATE, "compares a tagged column with its own other form", one)
+        if value.tainted:
+            _with_constant(state, value, family, other)
+        else:
+            conversions.check_common(state, [value, Value(family=family)])
+        return rows | value.tags
+    second, more = _side(walk, other, scope)
+    if value.tainted or second.tainted:
+        equate(state, value, second)
     else:
-        equate(state, one, two)
-    return rows
+        conversions.check_common(state, [value, second])
+    return rows | more | value.tags | second.tags
 
 
 def _with_constant(state: State, column: Value, family: Family, constant: exp.Expr) -> None:
@@ -164,6 +174,9 @@ def equate(state: State, left: Value, right: Value) -> None:
     comparable = left.comparable and right.comparable
     if not comparable or left.tags != right.tags:
         state.violate(Knob.DICTIONARY, _DICTIONARY, left, right)
+    elif left.origin and left.origin == right.origin and left.folds != right.folds:
+        # `LOWER(c.email) = c.email` asks how the value is written.
+        state.violate(Knob.PREDICATE, "compares a tagged column with another form of itself", left)
     elif not conversions.same_family(left, right):
         state.violate(
             Knob.ERROR,
@@ -202,17 +215,6 @@ def _side(walk: Walk, node: exp.Expr, scope: Scope) -> tuple[Value, frozenset[st
 def _bare(node: exp.Expr) -> exp.Expr:
     while isinstance(node, exp.Paren):
         node = node.this
-    return node
-
-
-def _same_column(left: exp.Expr, right: exp.Expr) -> bool:
-    """`LOWER(c.email) = c.email` asks how the value is written."""
-    return _unfolded(left) == _unfolded(right)
-
-
-def _unfolded(node: exp.Expr) -> exp.Expr:
-    while isinstance(node, exp.Paren) or conversions.is_fold(node):
-        node = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
     return node
 
 

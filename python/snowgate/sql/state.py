@@ -12,8 +12,11 @@ from enum import Enum
 
 from snowgate.model.statement import Namespace, ObjectName, Violation
 from snowgate.sql.catalog import Catalog
+from snowgate.sql.relations import Relation
 from snowgate.sql.values import CLEAN, Value, derived
 
+# A text of 20,000 tokens takes about twice as many; views and recursion multiply.
+MAX_STEPS = 150_000
 # Distinct constants that one statement may compare with tagged columns (F1).
 MAX_CONSTANTS = 50
 
@@ -87,8 +90,10 @@ class State:
         changes: It changes something although it is a query, such as a sequence.
         control: What decides whether the present expression is evaluated at all.
         views: Views being walked, outermost first.
+        resolved: Views walked already.
         launders: Tags whose values would be written where they are not tagged.
         moved: What would be written to columns that carry less, by table and column.
+        steps: How far the walk is.
     """
 
     catalog: Catalog
@@ -103,8 +108,18 @@ class State:
     changes: bool = False
     control: Value = CLEAN
     views: list[ObjectName] = field(default_factory=list)
+    resolved: dict[ObjectName, Relation] = field(default_factory=dict)
     launders: set[str] = field(default_factory=set)
     moved: dict[tuple[ObjectName, str], Value] = field(default_factory=dict)
+    steps: int = 0
+
+    def step(self) -> None:
+        """Count one step of the walk, so that no statement can make it run for ever."""
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise Refused(
+                "unparsed", "the statement takes too many steps to analyse", "split the statement"
+            )
 
     def violate(self, knob: Knob, reason: str, *values: Value) -> None:
         """Record that `values`, at least one of them tainted, would be revealed."""

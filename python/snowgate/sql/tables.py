@@ -37,7 +37,7 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
     if name.schema == METADATA_SCHEMA:
         table = metadata_table(name.name)
         if table is not None:
-            return relation_of(table)
+            return relation_of(table, name)
     if is_account_metadata(name):
         state.metadata = True
     table = state.catalog.tables.get(name)
@@ -47,27 +47,29 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
     if table is None or (table.opaque and not table.columns):
         state.unknown.add(name)
         return NOWHERE
-    return relation_of(table)
+    return relation_of(table, name)
 
 
-def relation_of(table: Table) -> Relation:
+def relation_of(table: Table, name: ObjectName) -> Relation:
     """A table's columns as values."""
     return Relation(
-        tuple(Column(column.name, _value_of(column, table.opaque)) for column in table.columns)
+        tuple(Column(c.name, _value_of(c, table.opaque, f"{name}.{c.name}")) for c in table.columns)
     )
 
 
-def _value_of(column: CatalogColumn, opaque: bool) -> Value:
+def _value_of(column: CatalogColumn, opaque: bool, origin: str) -> Value:
     unknown = opaque or column.unknown
     if not column.tags and not unknown:
         return Value(family=column.family)
     shape = Shape.DERIVED if unknown or column.derived else Shape.RAW
-    return Value(column.tags, shape, unknown, NO_TAGS, column.family)
+    return Value(column.tags, shape, unknown, NO_TAGS, column.family, origin)
 
 
 def _view(walk: Walk, name: ObjectName, text: str, listed: Table | None) -> Relation:
     """A view is what its text says where it lives; tags put on its columns count as well."""
     state = walk.state
+    if name in state.resolved:
+        return state.resolved[name]
     if name in state.views or len(state.views) >= MAX_VIEW_DEPTH:
         state.unknown.add(name)
         return NOWHERE
@@ -83,21 +85,22 @@ def _view(walk: Walk, name: ObjectName, text: str, listed: Table | None) -> Rela
     finally:
         state.namespace = outer
         state.views.pop()
-    if listed is None:
-        return relation
-    return _aligned(relation, listed)
+    if listed is not None:
+        relation = _aligned(relation, listed)
+    state.resolved[name] = relation
+    return relation
 
 
 def _aligned(relation: Relation, listed: Table) -> Relation:
     """A view's columns as the catalog lists them, with what its text says of each."""
     if relation.open or len(relation.columns) != len(listed.columns):
         # Altered since the text or the list was read: each column could be any.
-        rest = derived([relation.everything(), *(_value_of(c, True) for c in listed.columns)])
+        rest = derived([relation.everything(), *(_value_of(c, True, "") for c in listed.columns)])
         return Relation(tuple(Column(column.name, rest) for column in listed.columns))
     columns = []
     for known, column in zip(relation.columns, listed.columns, strict=True):
         value = known.value
-        own = _value_of(column, False)
+        own = _value_of(column, False, "")
         if own.tags - value.tags:
             shape = value.shape if value.tainted else own.shape
             value = Value(value.tags | own.tags, shape, value.unknown, value.grouping, value.family)

@@ -54,6 +54,8 @@ class Value:
         unknown: Its origin could not be computed.
         grouping: Tags that decided it through PARTITION BY of raw columns only.
         family: Its type.
+        origin: The one column that a comparable value comes from; empty where there are several.
+        folds: LOWER, UPPER and TRIM on the way, innermost first.
     """
 
     tags: frozenset[str] = NO_TAGS
@@ -61,6 +63,8 @@ class Value:
     unknown: bool = False
     grouping: frozenset[str] = NO_TAGS
     family: Family = Family.ANY
+    origin: str = ""
+    folds: tuple[str, ...] = ()
 
     @property
     def tainted(self) -> bool:
@@ -124,9 +128,11 @@ def branches(values: Iterable[Value]) -> Value:
     seen = list(values)
     shapes = {value.shape for value in seen}
     union = derived(seen, family_of(seen))
-    if len(shapes) == 1 and union.tainted:
-        return replace(union, shape=shapes.pop())
-    return union
+    if len(shapes) > 1 or not union.tainted:
+        return union
+    origins = {(value.origin, value.folds) for value in seen}
+    origin, folds = origins.pop() if len(origins) == 1 else ("", ())
+    return replace(union, shape=shapes.pop(), origin=origin, folds=folds)
 
 
 def family_of(values: Iterable[Value]) -> Family:

@@ -23,10 +23,12 @@ class Walk:
 
     def value(self, node: exp.Expr, scope: Scope) -> Value:
         """What is known of an expression."""
+        self.state.step()
         return expressions.value(self, node, scope)
 
     def query(self, node: exp.Expr, parent: Scope | None) -> Relation:
         """The relation a query makes."""
+        self.state.step()
         return queries.query(self, node, parent)
 
     def source(self, node: exp.Expr, scope: Scope) -> list[Source]:

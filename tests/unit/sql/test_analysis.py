@@ -239,7 +239,8 @@ def test_only_reviewed_builtins_are_called(sql: str) -> None:
         ("SELECT * FROM 's3://bucket/x'", "stage-read"),
         ("SELECT 1 INTO :x", "unparsed"),
         ("SELECT * FROM (SHOW TABLES)", "unparsed"),
-        ("SELECT * FROM orders@link", "unparsed"),
+        ("SELECT * FROM orders@link", "stage-read"),
+        ("SELECT $1 FROM @~/out", "stage-read"),
         ("SELECT 1 FROM orders FOR UPDATE", "unparsed"),
         ("SELECT", "unparsed"),
         ("SELECT 1 1", "unparsed"),
@@ -263,6 +264,25 @@ def test_long_chains_are_analysed() -> None:
     assert refusal(f"DELETE FROM orders WHERE {condition}") == ""
     assert refusal(" UNION ALL ".join(["SELECT id FROM customers"] * 300)) == ""
     assert refusal("SELECT " + " || ".join(["city"] * 1500) + " FROM customers") == ""
+
+
+def test_nothing_makes_the_analysis_run_for_ever() -> None:
+    nested = "SELECT 1 AS n"
+    for at in range(20):
+        nested = (
+            f"WITH r{at} AS (SELECT 1 AS n UNION ALL SELECT n FROM ({nested}) UNION ALL"
+            f" SELECT n + 1 FROM r{at}) SELECT n FROM r{at}"
+        )
+    views = {
+        ObjectName("CRM", "PUBLIC", f"W{at}"): "SELECT a.id FROM "
+        + ", ".join(f"{'orders' if at == 0 else f'w{at - 1}'} t{n}" for n in range(10))
+        + ", orders a"
+        for at in range(7)
+    }
+    catalog = CATALOG.replacing({}, views)
+
+    assert refusal(nested) == "unparsed"
+    assert analyse("SELECT id FROM w6", NAMESPACE, catalog).refusal is None
 
 
 def test_messages_hold_no_literals() -> None:
