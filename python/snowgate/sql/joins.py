@@ -17,7 +17,7 @@ from snowgate.sql.names import fold
 from snowgate.sql.predicates import equate
 from snowgate.sql.relations import Column, Relation, Scope, Source, rows_of
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import Value, branches
+from snowgate.sql.values import UNKNOWN, Value, branches, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -138,7 +138,7 @@ def _find(sources: list[Source], name: str) -> Value:
     known = [value for value in found if value is not None]
     if known:
         return known[0] if len(known) == 1 else branches(known)
-    return branches(source.relation.everything() for source in sources)
+    return derived([*(source.relation.everything() for source in sources), UNKNOWN])
 
 
 def star_of(scope: Scope) -> Relation:

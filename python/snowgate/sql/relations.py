@@ -125,14 +125,12 @@ class Scope:
         return []
 
     def everything(self) -> Value:
-        """What any visible column could hold; UNKNOWN where there is none."""
+        """What any visible column could hold, and what a column nobody knows of could."""
         sources = [source for scope in self.chain() for source in scope.sources]
-        if not sources:
-            return UNKNOWN
-        return derived(source.relation.everything() for source in sources)
+        return derived([*(source.relation.everything() for source in sources), UNKNOWN])
 
     def qualified(self, table: str, name: str) -> Value:
-        """`table.name`. A column that a known source lacks could be any of it; never nothing."""
+        """`table.name`. A column that a known source lacks may be newer than the catalog."""
         sources = self.source(table)
         if not sources:
             return self.everything()
@@ -165,7 +163,9 @@ class Scope:
 
 def _column(relation: Relation, name: str) -> Value:
     value = relation.find(name)
-    return relation.everything() if value is None else value
+    if value is not None:
+        return value
+    return relation.rest if relation.open else derived([relation.everything(), UNKNOWN])
 
 
 def rows_of(relations: Iterable[Relation]) -> frozenset[str]:

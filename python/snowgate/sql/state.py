@@ -126,6 +126,8 @@ class State:
         cause = derived(values)
         # A violation of unknown origin names no tag: it could concern any.
         tags = frozenset() if cause.unknown else cause.all_tags
+        if cause.unknown:
+            reason = f"{reason}; a column that the catalog does not know counts as tagged"
         self.violations.add(Violation(knob.value, reason, knob.remedy, tags))
 
     def touch(self, value: Value) -> Value:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Views on views on views: beyond this depth nothing is known.
 MAX_VIEW_DEPTH = 8
+# One row without columns, unless somebody has made a table of that name.
+_DUAL = "DUAL"
 
 
 def lookup(walk: Walk, parts: list[str], scope: Scope) -> Relation:
@@ -26,6 +28,8 @@ def lookup(walk: Walk, parts: list[str], scope: Scope) -> Relation:
         cte = scope.cte(parts[0])
         if cte is not None:
             return cte
+        if parts == [_DUAL] and not walk.state.catalog.knows(resolve(parts, walk.state.namespace)):
+            return NOWHERE
     return catalogued(walk, resolve(parts, walk.state.namespace))
 
 
