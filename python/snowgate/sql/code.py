@@ -77,7 +77,7 @@ def _function(head: StatementHead, state: State) -> Statement:
     first = next((t.upper() for k, t in lex(text) if k not in ("space", "comment")), "")
     tree = parse_query(text if first in ("SELECT", "WITH", "(") else f"SELECT {text}")
     callees.check_text(tree, text)
-    columns = tuple(Column(name, clean(Family.ANY)) for name, _ in column_list(head.rest))
+    columns = tuple(Column(name, clean(Family.ANY)) for name, *_ in column_list(head.rest))
     scope = Scope(sources=[Source(None, Relation(columns))])
     walk = Walk(state)
     walk.query(tree, scope)

@@ -12,7 +12,7 @@ from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united
 from snowgate.sql.names import parse_name, resolve
-from snowgate.sql.parser import after_word, body_of, column_list
+from snowgate.sql.parser import ListedColumn, after_word, body_of, column_list
 from snowgate.sql.relations import Column, Relation
 from snowgate.sql.state import Refused, State
 from snowgate.sql.values import Family, Shape, Value
@@ -155,7 +155,13 @@ def _new_table(
             return Table((), opaque=True)
         extra = _STREAM if head.object_kind == "STREAM" else ()
         return replace(known, columns=known.columns + extra)
-    return Table(tuple(CatalogColumn(name, kind) for name, kind in column_list(head.rest)))
+    listed = column_list(head.rest)
+    return Table(tuple(map(_listed, listed)), opaque=not listed)
+
+
+def _listed(column: ListedColumn) -> CatalogColumn:
+    """A column of a list. One that is computed from others may hold what they hold."""
+    return CatalogColumn(column.name, column.type, unknown=column.computed)
 
 
 def _named_after(text: str, word: str) -> list[str] | None:
@@ -180,7 +186,7 @@ def _named_after(text: str, word: str) -> list[str] | None:
 
 def _table_of(body: Relation, head: StatementHead) -> Table:
     """A relation as a table. What is computed from tagged columns is marked as such (F2)."""
-    named = body.renamed([name for name, _ in column_list(head.rest)])
+    named = body.renamed([column.name for column in column_list(head.rest)])
     if named.open:
         return Table(tuple(_column_of(column) for column in named.columns), opaque=True)
     return Table(tuple(_column_of(column) for column in named.columns))
@@ -250,7 +256,7 @@ def _with_columns(table: Table, rest: str, words: list[str]) -> Table:
             skip += 3
         listed = column_list(f"({after_nth(rest, skip)})")
         known = {column.name for column in table.columns}
-        fresh = [CatalogColumn(n, kind) for n, kind in listed if n not in known and kind]
+        fresh = [_listed(each) for each in listed if each.name not in known and each.type]
         return replace(table, columns=table.columns + tuple(fresh))
     return table
 

@@ -11,6 +11,7 @@ how the parser spells "no idea".
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 import sqlglot.tokens
 from sqlglot import exp
@@ -108,7 +109,7 @@ def body_of(text: str) -> tuple[str, list[str]]:
     body = after_word(heads[0].rest, "AS")
     if body is None:
         raise unreadable("the text of a view")
-    return body, [item[0] for item in column_list(heads[0].rest)]
+    return body, [column.name for column in column_list(heads[0].rest)]
 
 
 def after_word(text: str, word: str) -> str | None:
@@ -122,8 +123,16 @@ def after_word(text: str, word: str) -> str | None:
     return None
 
 
-def column_list(text: str) -> list[tuple[str, str]]:
-    """The columns in the brackets that a text begins with, as (stored name, type's first word).
+class ListedColumn(NamedTuple):
+    """One column of a list: its stored name, its type's first word, whether it is computed."""
+
+    name: str
+    type: str
+    computed: bool
+
+
+def column_list(text: str) -> list[ListedColumn]:
+    """The columns in the brackets that a text begins with.
 
     Constraints and other items that do not begin with a name of a column are left out.
     """
@@ -142,7 +151,11 @@ def column_list(text: str) -> list[tuple[str, str]]:
         elif piece != "(" or depth > 1:
             items[-1].append((kind, piece))
     return [
-        (_stored(*item[0]), item[1][1].upper() if len(item) > 1 else "")
+        ListedColumn(
+            _stored(*item[0]),
+            item[1][1].upper() if len(item) > 1 else "",
+            any(kind == "word" and piece.upper() == "AS" for kind, piece in item[1:]),
+        )
         for item in items
         if item and item[0][0] in ("word", "quoted") and item[0][1].upper() not in _CONSTRAINTS
     ]

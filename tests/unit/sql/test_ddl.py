@@ -81,6 +81,25 @@ def test_columns_added_are_known_and_untagged() -> None:
     assert statement.columns == (OutputColumn("NOTE"),)
 
 
+@pytest.mark.parametrize(
+    "create",
+    [
+        "ALTER TABLE customers ADD COLUMN copy VARCHAR AS (email)",
+        "CREATE OR REPLACE TABLE customers (email VARCHAR, copy VARCHAR AS (email))",
+    ],
+)
+def test_a_computed_column_may_hold_what_others_hold(create: str) -> None:
+    statement = last(create, "SELECT copy FROM customers")
+
+    assert statement.columns == (OutputColumn("COPY", unknown=True),)
+
+
+def test_a_table_restored_from_elsewhere_is_unknown() -> None:
+    statement = last("CREATE TABLE t FROM BACKUP SET b IDENTIFIER 'x'", "SELECT a FROM t")
+
+    assert statement.unknown_sources == (ObjectName("CRM", "PUBLIC", "T"),)
+
+
 def test_a_clone_of_something_unknown_is_unknown() -> None:
     statement = last("CREATE TABLE c CLONE other.x.t", "SELECT a FROM c")
 
