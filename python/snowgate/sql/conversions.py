@@ -11,7 +11,7 @@ integers. Everything else that converts is, unless it is the TRY_ form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sqlglot import exp
 
@@ -259,8 +259,3 @@ def _digits(node: exp.Expr) -> int:
         text = str(node.this)
         return 100 if "e" in text.lower() else len(text.partition(".")[0])
     return 0
-
-
-def any_touched(values: Iterable[Value]) -> bool:
-    """Whether one of the values is tainted or grouped."""
-    return any(value.touched for value in values)

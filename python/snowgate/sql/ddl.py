@@ -254,14 +254,14 @@ def _with_columns(table: Table, rest: str, words: list[str]) -> Table:
         skip = 2 if words[1] == "COLUMN" else 1
         if words[skip : skip + 3] == ["IF", "NOT", "EXISTS"]:
             skip += 3
-        listed = column_list(f"({after_nth(rest, skip)})")
+        listed = column_list(f"({_after_nth(rest, skip)})")
         known = {column.name for column in table.columns}
         fresh = [_listed(each) for each in listed if each.name not in known and each.type]
         return replace(table, columns=table.columns + tuple(fresh))
     return table
 
 
-def after_nth(text: str, count: int) -> str:
+def _after_nth(text: str, count: int) -> str:
     """What follows the first `count` tokens."""
     at = 0
     for kind, piece in lex(text):

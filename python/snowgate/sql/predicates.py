@@ -21,7 +21,7 @@ from snowgate.sql.calls import name_of
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Relation, Scope
 from snowgate.sql.state import Knob, State
-from snowgate.sql.values import NO_TAGS, Family, Value
+from snowgate.sql.values import NO_TAGS, Family, Shape, Value
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -192,7 +192,8 @@ def equate_columns(state: State, left: Relation, right: Relation, reason: str) -
         values = (one.value, two.value)
         if not any(value.tainted for value in values):
             continue
-        raw = all(value.comparable for value in values)
+        # They compare rows as DISTINCT does, so no fold counts as raw here (F3).
+        raw = all(value.shape is Shape.RAW and not value.unknown for value in values)
         if not raw or one.value.tags != two.value.tags:
             state.violate(Knob.DICTIONARY, reason, *values)
 
