@@ -149,6 +149,7 @@ impl Attempt {
             client_app_id: request.client_app_id.clone().unwrap_or_default(),
             client_app_version: request.client_app_version.clone().unwrap_or_default(),
             session_parameters: request.parameters.kept.clone(),
+            ..LoginSpec::default()
         };
         let (upstream, opened) = own::log_in(&self.state, &spec, &id, &self.reference).await?;
         let session = self.session(&id, request, &admission, &opened, upstream);

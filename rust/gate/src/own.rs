@@ -86,7 +86,7 @@ pub(crate) struct Owner<'a> {
     pub(crate) reference: &'a str,
 }
 
-fn intent(owner: Owner<'_>, sql: &str, purpose: &str, request_id: Option<&Uuid>) -> Fields {
+fn intent(owner: Owner<'_>, sql: &str, purpose: &str, request_id: &Uuid) -> Fields {
     Fields::new()
         .put("principal", GATEWAY)
         .put("identity", ())
@@ -95,7 +95,7 @@ fn intent(owner: Owner<'_>, sql: &str, purpose: &str, request_id: Option<&Uuid>)
         .put("class", GATEWAY)
         .put("purpose", purpose)
         .put("client_request_digest", ())
-        .put("upstream_request_id", request_id.map(Uuid::to_string))
+        .put("upstream_request_id", request_id.to_string())
         .put("upstream_sql_sha256", hex::encode(Sha256::digest(sql.as_bytes())))
         .put("role", owner.role)
         .put("decision", "allow")
@@ -120,10 +120,11 @@ pub(crate) async fn log_in(
     reference: &str,
 ) -> Result<(snowgate_upstream::Session, Box<UpstreamLogin>), Refusal> {
     let owner = Owner { session, role: &spec.role, reference };
-    let begun = PIN_STATEMENTS.map(|sql| {
-        let fields = intent(owner, sql, "pin", None);
-        state.ledger.begin("intent", fields, vec![text("sql", GATEWAY, sql)])
-    });
+    let mut begun = Vec::with_capacity(PIN_STATEMENTS.len());
+    for (sql, request_id) in PIN_STATEMENTS.iter().zip(&spec.pin_requests.0) {
+        let fields = intent(owner, sql, "pin", request_id);
+        begun.push(state.ledger.begin("intent", fields, vec![text("sql", GATEWAY, *sql)]));
+    }
     let mut entries = Vec::with_capacity(begun.len());
     for entry in begun {
         entries.push(entry.durable().await?);
@@ -161,7 +162,7 @@ pub(crate) async fn run(
     purpose: &str,
 ) -> Result<OwnRows, OwnError> {
     let request_id = Uuid::new_v4();
-    let fields = intent(owner, sql, purpose, Some(&request_id));
+    let fields = intent(owner, sql, purpose, &request_id);
     let seq = state.ledger.append("intent", fields, vec![text("sql", GATEWAY, sql)]).await?;
     let mut ours = Parameters::new();
     for driver in ["GO", "JDBC", "ODBC", "PYTHON_CONNECTOR"] {

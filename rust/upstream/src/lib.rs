@@ -37,6 +37,6 @@ pub use chunk::{ChunkReply, Encoding};
 pub use client::Upstream;
 pub use config::{Config, Protocol};
 pub use error::UpstreamError;
-pub use login::{LoginSpec, PIN_STATEMENTS};
+pub use login::{LoginSpec, PIN_STATEMENTS, PinRequests};
 pub use seal::SealKey;
 pub use session::Session;

@@ -17,6 +17,17 @@ use crate::{Session, Upstream, UpstreamError, pool::Pool};
 pub const PIN_STATEMENTS: [&str; 2] =
     ["USE SECONDARY ROLES NONE", "SELECT CURRENT_ROLE(), CURRENT_SECONDARY_ROLES()"];
 
+/// Request ids of [`PIN_STATEMENTS`]: chosen before the login, so that they can be recorded first.
+#[derive(Clone, Copy, Debug)]
+pub struct PinRequests(pub [Uuid; 2]);
+
+impl Default for PinRequests {
+    /// Fresh ones.
+    fn default() -> Self {
+        Self([Uuid::new_v4(), Uuid::new_v4()])
+    }
+}
+
 /// What a session shall be.
 #[derive(Clone, Debug, Default)]
 pub struct LoginSpec {
@@ -34,6 +45,8 @@ pub struct LoginSpec {
     pub client_app_version: String,
     /// Screened session parameters.
     pub session_parameters: Parameters,
+    /// Request ids of the statements that pin the role.
+    pub pin_requests: PinRequests,
 }
 
 impl Upstream {
@@ -51,7 +64,7 @@ impl Upstream {
         let limit = self.shared.limits.login;
         let whole = async {
             let (session, login) = self.open(spec).await?;
-            if let Err(error) = pin(&session, &spec.role).await {
+            if let Err(error) = pin(&session, spec).await {
                 // The session must not stay; that it could not be closed changes nothing.
                 let _ = session.logout().await;
                 return Err(error);
@@ -134,14 +147,15 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-async fn pin(session: &Session, role: &str) -> Result<(), UpstreamError> {
+async fn pin(session: &Session, spec: &LoginSpec) -> Result<(), UpstreamError> {
     let mut parameters = Parameters::new();
     for driver in ["GO", "JDBC", "ODBC", "PYTHON_CONNECTOR"] {
         parameters.set(&format!("{driver}_QUERY_RESULT_FORMAT"), "JSON");
     }
     let [forget, read_back] = PIN_STATEMENTS;
-    run(session, forget, &parameters).await?;
-    let head = run(session, read_back, &parameters).await?;
+    let PinRequests([forget_id, read_back_id]) = spec.pin_requests;
+    run(session, forget_id, forget, &parameters).await?;
+    let head = run(session, read_back_id, read_back, &parameters).await?;
     let wrong = |reason: &str| UpstreamError::RolePin { reason: reason.to_owned() };
     let InlineRows::Json(rows) = &head.rows else { return Err(wrong("no rows were returned")) };
     let rows: Vec<[Option<String>; 2]> =
@@ -149,7 +163,7 @@ async fn pin(session: &Session, role: &str) -> Result<(), UpstreamError> {
     let [[Some(current), secondary]] = rows.as_slice() else {
         return Err(wrong("not one row with a role was returned"));
     };
-    if *current != stored_name(role) {
+    if *current != stored_name(&spec.role) {
         return Err(wrong("the current role is another one than the asked one"));
     }
     if !is_none(secondary.as_deref().unwrap_or_default()) {
@@ -160,11 +174,12 @@ async fn pin(session: &Session, role: &str) -> Result<(), UpstreamError> {
 
 async fn run(
     session: &Session,
+    request_id: Uuid,
     sql: &str,
     parameters: &Parameters,
 ) -> Result<Box<ResultHead>, UpstreamError> {
     let body = QueryRequest::of(sql).upstream_body(parameters);
-    match session.complete(&Uuid::new_v4().to_string(), Bytes::from(body)).await? {
+    match session.complete(&request_id.to_string(), Bytes::from(body)).await? {
         QueryReply::Done(head) => Ok(head),
         QueryReply::Failed(failure) => {
             Err(UpstreamError::RolePin { reason: format!("`{sql}` failed ({})", failure.code) })

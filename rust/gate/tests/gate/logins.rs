@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     rig::{Answer, Rig},
-    snowflake::{Act, rows},
+    snowflake::{Act, Seen, rows},
 };
 
 fn data(authenticator: &str, token: &str) -> Value {
@@ -48,16 +48,14 @@ fn the_role_is_pinned_and_the_pin_is_recorded_before_it_is_sent() {
     let login = &rig.snowflake.seen("/session/v1/login-request")[0];
     assert!(login.query.contains("roleName=ETL"));
     assert_eq!(login.body["data"]["CLIENT_APP_ID"], "Go");
-    let statements: Vec<String> = rig
-        .snowflake
-        .seen("/queries/v1/query-request")
-        .iter()
-        .map(|seen| seen.sql().to_owned())
-        .collect();
+    let requests = rig.snowflake.seen("/queries/v1/query-request");
+    let statements: Vec<&str> = requests.iter().map(Seen::sql).collect();
     assert_eq!(statements, snowgate_upstream::PIN_STATEMENTS);
     let intents = rig.entries("intent");
     assert_eq!(intents.len(), 2);
-    for (intent, sql) in intents.iter().zip(statements) {
+    for ((intent, sql), request) in intents.iter().zip(statements).zip(&requests) {
+        let id = intent["upstream_request_id"].as_str().unwrap();
+        assert!(request.query.contains(&format!("requestId={id}")), "{}", request.query);
         assert_eq!((&intent["via"], &intent["principal"]), (&json!("gateway"), &json!("gateway")));
         assert_eq!(rig.text(intent, "sql"), sql);
         assert_eq!(rig.outcome(intent)["status"], "ok");
