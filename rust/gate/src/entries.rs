@@ -3,6 +3,7 @@
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use snowgate_session::Verdict;
+use snowgate_upstream::UpstreamError;
 
 use crate::{
     life::Job,
@@ -96,4 +97,18 @@ pub(crate) fn outcome(job: &Job, intent: u64, outcome: &Outcome<'_>) {
         fields = fields.put("fault", fault);
     }
     job.state.ledger.later("outcome", fields);
+}
+
+/// What went wrong upstream, in a word.
+pub(crate) fn word(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Unreachable { .. } => "unreachable",
+        UpstreamError::Broken { .. } => "broken",
+        UpstreamError::Timeout { .. } => "timeout",
+        UpstreamError::Status { .. } => "status",
+        UpstreamError::TooLarge { .. } => "too-large",
+        UpstreamError::Reply(_) => "reply",
+        UpstreamError::SessionLost { .. } => "session-lost",
+        _ => "upstream",
+    }
 }

@@ -180,7 +180,7 @@ impl Sending<'_> {
         tracing::warn!(reference = statement.reference, %error, did_not_run, "upstream failed");
         let status = if did_not_run { "error" } else { "unknown" };
         self.record(&Outcome {
-            code: Some(word(error)),
+            code: Some(entries::word(error)),
             fault: Some("upstream"),
             upstream_query_id,
             ..Outcome::new(status)
@@ -379,20 +379,6 @@ fn worth_polling(error: &UpstreamError) -> bool {
             | UpstreamError::Timeout { .. }
             | UpstreamError::Status { .. }
     )
-}
-
-/// A word for the ledger.
-fn word(error: &UpstreamError) -> &'static str {
-    match error {
-        UpstreamError::Unreachable { .. } => "unreachable",
-        UpstreamError::Broken { .. } => "broken",
-        UpstreamError::Timeout { .. } => "timeout",
-        UpstreamError::Status { .. } => "status",
-        UpstreamError::TooLarge { .. } => "too-large",
-        UpstreamError::Reply(_) => "reply",
-        UpstreamError::SessionLost { .. } => "session-lost",
-        _ => "upstream",
-    }
 }
 
 impl Job {
