@@ -39,7 +39,7 @@ from snowgate.control.logins import Logins
 from snowgate.control.plane import ControlPlane
 from snowgate.control.sessions import SessionRows
 from snowgate.control.startup import DataDir, gate_document, ledger_origin
-from snowgate.errors import StartError
+from snowgate.errors import SnowgateError, StartError
 from snowgate.identity.verifier import open_verifier
 from snowgate.store import Store
 
@@ -91,7 +91,16 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         self._context = self._run()
-        await self._context.__aenter__()
+        try:
+            await self._context.__aenter__()
+        except BaseExceptionGroup as group:
+            # What keeps the gateway from starting is one error, however many tasks it went through.
+            errors = group.subgroup(SnowgateError)
+            while isinstance(errors, BaseExceptionGroup):
+                errors = errors.exceptions[0]
+            if errors is None:
+                raise
+            raise errors from None
         return self
 
     async def __aexit__(
