@@ -28,6 +28,7 @@ from snowgate.approval.quota import Quota
 from snowgate.audit.entries import read_entries
 from snowgate.config import Config, load_config
 from snowgate.console import serve_api
+from snowgate.control.analysts import Analysts
 from snowgate.control.calls import GateCalls
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
@@ -37,6 +38,7 @@ from snowgate.control.judging import Judge
 from snowgate.control.labels import Labels
 from snowgate.control.logins import Logins
 from snowgate.control.plane import ControlPlane
+from snowgate.control.quarantine import Quarantine
 from snowgate.control.sessions import SessionRows
 from snowgate.control.startup import DataDir, gate_document, ledger_origin
 from snowgate.errors import SnowgateError, StartError
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 # Ended approvals stay in the store that long, for `approvals list`; the ledger keeps them for good.
 KEEP_APPROVALS_S = 90 * 24 * 3600.0
+# As many questions as the bridge holds.
+JUDGED_AT_ONCE = 16_384
 # After the drain the ledger writes its last checkpoint and tells `stopped`.
 STOP_LIMIT_S = DRAIN_S + 10.0
 
@@ -95,12 +99,10 @@ class Gateway:
             await self._context.__aenter__()
         except BaseExceptionGroup as group:
             # What keeps the gateway from starting is one error, however many tasks it went through.
-            errors = group.subgroup(SnowgateError)
-            while isinstance(errors, BaseExceptionGroup):
-                errors = errors.exceptions[0]
-            if errors is None:
+            reason = _reason(group)
+            if reason is None:
                 raise
-            raise errors from None
+            raise reason from None
         return self
 
     async def __aexit__(
@@ -128,7 +130,10 @@ class Gateway:
             ):
                 head = store.ledger_head(ledger_origin(config))
                 document = gate_document(config, paths, head, store.sessions.load_all())
-                gate = self._gate = await _start(document, bridge)
+                analysts = Analysts(current)
+                async with trio.open_nursery() as starting:
+                    starting.start_soon(nursery.start, analysts.run)
+                    gate = self._gate = await _start(document, bridge)
                 calls.attach(gate)
                 current.attach(gate)
                 store.approvals.prune(time.time() - KEEP_APPROVALS_S)
@@ -136,11 +141,14 @@ class Gateway:
                 desk = await ApprovalDesk.open(store.approvals, calls, gate.wake, quota=quota)
                 await _witness(desk, paths.ledger)
                 labels = Labels(store.labels)
-                judge = Judge(current, labels)
+                quarantine = Quarantine()
+                judge = Judge(current, analysts, labels, quarantine)
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
                 holding = Holding(desk, judge)
                 rows = SessionRows(store.sessions)
-                catalogs = CatalogKeeper(current, calls, config.upstream.catalog, labels)
+                catalogs = CatalogKeeper(
+                    current, calls, config.upstream.catalog, labels, quarantine, calls
+                )
                 stopped = trio.Event()
 
                 async def on_stopped(_: object) -> None:
@@ -164,6 +172,8 @@ class Gateway:
                         "done": calls.done,
                         "stopped": on_stopped,
                     },
+                    # Statements queue by principal, where one that floods fills its own line only.
+                    {"judge": JUDGED_AT_ONCE},
                 )
                 await nursery.start(plane.run)
                 heads = HeadKeeper(gate, store, ledger_origin(config))
@@ -184,6 +194,15 @@ class Gateway:
                         await heads.save()
                     bridge.stop()
                     nursery.cancel_scope.cancel()
+
+
+def _reason(group: BaseExceptionGroup) -> SnowgateError | None:
+    """The first error raised on purpose, at whatever depth; None if there is none."""
+    for error in group.exceptions:
+        found = _reason(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, SnowgateError):
+            return found
+    return None
 
 
 async def _witness(desk: ApprovalDesk, ledger: Path) -> None:
