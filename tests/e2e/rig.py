@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx2
 import jwt
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from snowgate.audit.entries import StoredEntry, read_entries
 from snowgate.console.client import ApprovalsClient
 from snowgate.demo import layout as names
-from snowgate.demo.layout import Layout
+from snowgate.demo.layout import PRINCIPALS, Layout
 from snowgate.demo.tokens import mint_token
 from snowgate.demo.world import World
 from snowgate.testing.tokens import Flaw, Issuer
@@ -119,10 +120,12 @@ class Rig:
     Attributes:
         world: The running demo.
         wires: Every client that spoke the protocol by hand to the gateway.
+        direct_sessions: Upstream's sessions that a test opened itself, past the gateway.
     """
 
     world: World
     wires: list[Wire] = field(default_factory=list, repr=False)
+    direct_sessions: set[int] = field(default_factory=set)
     _connectors: dict[str, Connector] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -190,6 +193,14 @@ class Rig:
         """A token of a demo principal."""
         return mint_token(self.layout, name, None if flaw is None else flaw.value)
 
+    def writer_token(self, **claims: object) -> str:
+        """A token of a writer that nobody else is: each may ask for few approvals a minute."""
+        claims = {"sub": f"writer-{uuid4()}", "groups": ["etl-writers"]} | claims
+        return self.issuer().mint(claims)
+
+    def _token_of(self, who: str) -> str:
+        return self.token(who) if who in PRINCIPALS else who
+
     def issuer(self, *, people: bool = False) -> Issuer:
         """One of the two issuers, to mint what they would not."""
         kind = "people" if people else "machines"
@@ -199,12 +210,12 @@ class Rig:
 
     # -- clients ---------------------------------------------------------------------------
 
-    def wire(self, name: str | None = None, *, app: str = "PythonConnector", **login: Any) -> Wire:
-        """A client of the gateway; logged in, if a principal is named."""
+    def wire(self, who: str | None = None, *, app: str = "PythonConnector", **login: Any) -> Wire:
+        """A client of the gateway; logged in, if a principal or a token is given."""
         wire = Wire(self.url, self.layout.ca_file, names.ACCOUNT, app)
         self.wires.append(wire)
-        if name is not None:
-            reply = wire.log_in(self.token(name), **login)
+        if who is not None:
+            reply = wire.log_in(self._token_of(who), **login)
             assert reply.ok, reply.message
         return wire
 
@@ -219,6 +230,7 @@ class Rig:
             LOGIN_NAME=names.UPSTREAM_USER,
         )
         assert reply.ok, reply.message
+        self.direct_sessions.add(reply.data["sessionId"])
         return wire
 
     def connector(self, version: str) -> Connector:
@@ -229,9 +241,9 @@ class Rig:
             self._connectors[version] = Connector(python, self.layout.ca_file)
         return self._connectors[version]
 
-    def driver(self, name: str, version: str = "4.8.1", **options: object) -> Session:
-        """A session of a real connector as a principal."""
-        return self.connector(version).connect(self.driver_options(self.token(name), **options))
+    def driver(self, who: str, version: str = "4.8.1", **options: object) -> Session:
+        """A session of a real connector as a principal, or with a token."""
+        return self.connector(version).connect(self.driver_options(self._token_of(who), **options))
 
     def driver_options(self, token: str, **options: object) -> dict[str, object]:
         """What a user writes to connect."""
@@ -252,7 +264,7 @@ class Rig:
     def driver_upstream(self, role: str, version: str = "4.8.1") -> Session:
         """A session of a real connector with the stand-in itself."""
         key = str(self.layout.path("config", "snowflake.p8"))
-        return self.connector(version).connect(
+        session = self.connector(version).connect(
             {
                 **self.driver_options(""),
                 "port": self.world.ports.upstream,
@@ -262,6 +274,9 @@ class Rig:
                 "role": role,
             }
         )
+        [row] = session.run("SELECT CURRENT_SESSION()").rows
+        self.direct_sessions.add(int(str(row[0])))
+        return session
 
     def approvals(self, name: str, token: str = "") -> ApprovalsClient:
         """The approvals API as a principal."""
@@ -284,6 +299,11 @@ class Rig:
         approval = self.pending(sql)
         with self.approvals(name) as client:
             return client.approve(approval["id"])
+
+    def state(self, approval_id: str, wanted: str) -> str:
+        """The state of an approval, once it is the wanted one or after a while."""
+        soon(lambda: self.approval(approval_id)["state"] == wanted)
+        return str(self.approval(approval_id)["state"])
 
     def approval(self, approval_id: str) -> dict[str, Any]:
         """An approval as it is now."""

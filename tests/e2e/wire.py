@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,8 +165,10 @@ class Wire:
         return self.follow(self.submit(sql, request_id=request_id, **more))
 
     def follow(self, reply: Reply) -> Reply:
-        """Poll until the statement has ended."""
+        """Poll until the statement has ended; not for long, since it may be held."""
+        deadline = time.monotonic() + LIMIT_S
         while reply.code in IN_PROGRESS:
+            assert time.monotonic() < deadline, "the statement does not end"
             reply = self.send("GET", reply.data["getResultUrl"])
         return reply
 
