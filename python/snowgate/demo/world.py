@@ -136,6 +136,13 @@ class World:
         process.kill()
         process.wait()
 
+    def kill_upstream(self) -> None:
+        """End the stand-in as an outage would; `start_upstream` starts it with empty state."""
+        process = self._processes.pop("standin")
+        process.kill()
+        process.wait()
+        self.layout.path("standin.ready.json").unlink(missing_ok=True)
+
     def stop_gateway(self, limit_s: float = STOP_LIMIT_S) -> int:
         """End the gateway as an operator would, and return its exit status."""
         process = self._processes.pop("gateway")
