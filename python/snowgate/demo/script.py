@@ -65,7 +65,7 @@ class Driver:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def command(self, statements: Sequence[str]) -> list[str]:
+    def command(self, statements: Sequence[str], options: Sequence[str] = ()) -> list[str]:
         """Argv of a client process that runs statements in one session."""
         connection = self._world.connection()
         return [
@@ -75,14 +75,17 @@ class Driver:
             *("--warehouse", connection["warehouse"]),
             *("--database", connection["database"], "--schema", connection["schema"]),
             *("--ca-file", connection["ca_file"], "--token-env", TOKEN_VARIABLE),
+            *options,
             *statements,
         ]
 
-    def start(self, name: str, statements: Sequence[str]) -> subprocess.Popen[str]:
+    def start(
+        self, name: str, statements: Sequence[str], options: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
         """Start a client as a principal; its token travels in the environment, never in argv."""
         environment = {**os.environ, TOKEN_VARIABLE: mint_token(self._world.layout, name)}
         return subprocess.Popen(
-            self.command(statements),
+            self.command(statements, options),
             cwd=self._world.layout.root,
             env=environment,
             stdout=subprocess.PIPE,
@@ -90,9 +93,17 @@ class Driver:
             text=True,
         )
 
-    def run(self, name: str, statements: Sequence[str]) -> list[dict[str, Any]]:
-        """Run statements as a principal and return one result for each."""
-        with self.start(name, statements) as client:
+    def run(
+        self, name: str, statements: Sequence[str], options: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Run statements as a principal and return one result for each.
+
+        Args:
+            name: The principal.
+            statements: Run in one session.
+            options: Further arguments of the client, such as `--rows 100`.
+        """
+        with self.start(name, statements, options) as client:
             return list(results(client))
 
 
