@@ -165,6 +165,7 @@ class Gateway:
                         "held": holding.held,
                         "cancel_hold": holding.cancel,
                         "catalog_changed": catalogs.changed,
+                        "statement_over": catalogs.over,
                         "session_opened": rows.put,
                         "session_changed": rows.put,
                         "session_closed": rows.delete,

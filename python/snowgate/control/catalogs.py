@@ -1,7 +1,8 @@
 """Keeps the catalog: reads it at start, on a timer, and after every DDL that passed.
 
 A catalog older than `max_age` is worth nothing, since a view may have been redefined meanwhile:
-statements are then denied until it can be read again (F8).
+statements are then denied until it can be read again (F8). What a DDL changed stays in quarantine
+until a reading that began after its outcome is in force.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import trio
 
 from snowgate.config import Catalog as Settings
 from snowgate.control.current import Current
+from snowgate.control.drift import PatternWatch, moved_outside, tagged
 from snowgate.control.labels import Labels
+from snowgate.control.quarantine import Quarantine
 from snowgate.errors import SnowgateError
-from snowgate.model.ports import UpstreamReader
+from snowgate.model.ports import Recorder, UpstreamReader
+from snowgate.sql.catalog import Catalog
 from snowgate.sql.catalog_reader import read_catalog
+from snowgate.sql.codec import change_between
 
 log = logging.getLogger(__name__)
 
@@ -28,62 +33,140 @@ CHANGE_LIMIT_S = 4.0
 
 
 class CatalogKeeper:
-    """Answers `catalog_changed`, and refreshes the catalog in the background.
+    """Answers `catalog_changed` and `statement_over`, and refreshes the catalog in the background.
 
     Args:
         current: Where a new catalog is put in force.
         reader: Runs the gateway's own statements.
         settings: Which databases, and how old they may get.
         labels: Tags that statements have moved; put on whatever is read.
+        quarantine: What is being changed; each reading lifts what had ended before it.
+        recorder: Takes alerts about tags that found nothing any more.
     """
 
     def __init__(
-        self, current: Current, reader: UpstreamReader, settings: Settings, labels: Labels
+        self,
+        current: Current,
+        reader: UpstreamReader,
+        settings: Settings,
+        labels: Labels,
+        quarantine: Quarantine,
+        recorder: Recorder,
     ) -> None:
         self._current = current
-        self._labels = labels
         self._reader = reader
         self._settings = settings
-        self._reading = trio.Lock()
+        self._labels = labels
+        self._quarantine = quarantine
+        self._recorder = recorder
+        self._watch = PatternWatch()
+        self._wanted = trio.Event()
+        self._was_read = trio.Event()
+        # When the reading in force began: by trio's clock, and by the quarantine's marks.
         self._read_at_s = -float("inf")
+        self._read_mark = 0
+        self._wanted_mark = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read once, report readiness whether or not that worked, then keep it fresh."""
         await self._try()
+        self._current.tried.set()
         task_status.started()
         while True:
-            fresh = trio.current_time() - self._read_at_s < self._settings.max_age_s * REFRESH_AT
-            await trio.sleep(self._settings.max_age_s * REFRESH_AT if fresh else RETRY_S)
+            with trio.move_on_after(self._pause_s()):
+                await self._wanted.wait()
+            self._wanted = trio.Event()
             await self._try()
             age_s = trio.current_time() - self._read_at_s
             if age_s > self._settings.max_age_s and self._current.catalog is not None:
                 log.error("the catalog is too old: statements are denied until it can be read")
                 self._current.replace_catalog(None)
 
+    def _pause_s(self) -> float:
+        """How long to wait for a wish before the next reading."""
+        refresh_s = self._settings.max_age_s * REFRESH_AT
+        fresh = trio.current_time() - self._read_at_s < refresh_s
+        return refresh_s if fresh and self._read_mark >= self._wanted_mark else RETRY_S
+
     async def changed(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Read the catalog again after a DDL, before its client goes on."""
-        del question  # all is read again, whichever objects the DDL named
-        asked_s = trio.current_time()
+        """Read the catalog again after a DDL, before its client goes on.
+
+        Whether the DDL succeeded makes no difference: what it was to do is in force already. An
+        outcome that is not `settled` leaves its objects in quarantine.
+        """
+        reference, settled = str(question["reference"]), bool(question["settled"])
+        known = self._quarantine.ended(reference, settled=settled)
+        self._wanted_mark = mark = self._quarantine.mark()
+        self._wanted.set()
         with trio.move_on_after(CHANGE_LIMIT_S):
-            await self._try()
-        if self._read_at_s < asked_s:
+            # One reading serves all who asked before it began.
+            while self._read_mark < mark:
+                await self._was_read.wait()
+        if self._read_mark < mark and not known:
             # What the DDL made of the tables is not known: nothing is judged by what they were.
             self._current.replace_catalog(None)
         return {"ok": True}
 
+    async def over(self, question: dict[str, Any]) -> None:
+        """Note that a statement is over that no `catalog_changed` came of: it was never sent."""
+        if self._quarantine.ended(str(question["reference"]), settled=True):
+            self._wanted_mark = self._quarantine.mark()
+            self._wanted.set()
+
     async def _try(self) -> None:
         """Read the catalog; on failure what is in force stays."""
-        async with self._reading:
-            began_s = trio.current_time()
-            try:
-                read = await read_catalog(self._reader, self._settings.databases)
-            except SnowgateError as error:
-                log.warning("the catalog could not be read: %s", error)
-                return
-            tags = [(each.tag, each.columns) for each in self._current.policy.tags]
-            catalog = self._labels.onto(read.with_tags(tags))
-            present = self._current.catalog
-            # An equal catalog keeps the epoch, and with it every verdict the gate has cached.
-            if present is None or catalog.digest != present.digest:
-                self._current.replace_catalog(catalog)
-            self._read_at_s = began_s
+        began_s, mark = trio.current_time(), self._quarantine.mark()
+        try:
+            read = await read_catalog(self._reader, self._settings.databases)
+            await self._put(read)
+        except SnowgateError as error:
+            log.warning("the catalog could not be read: %s", error)
+            return
+        self._read_at_s, self._read_mark = began_s, mark
+        self._quarantine.read(mark)
+        self._was_read.set()
+        self._was_read = trio.Event()
+
+    async def _put(self, read: Catalog) -> None:
+        """Put a catalog in force as it was read, with all its tags.
+
+        Raises:
+            StoreError: A tag could not be kept.
+        """
+        # A large account has a million pairs of column and pattern.
+        found, matches = await trio.to_thread.run_sync(tagged, read, self._current.policy)
+        before = self._current.catalog
+        lost = self._watch.look(matches)
+        for one in lost:
+            await self._labels.keep(one.labels())
+        if before is not None:
+            renamed = moved_outside(before, found, self._quarantine.names)
+            if await self._labels.keep(renamed):
+                await self._alert(
+                    "tag-followed", f"renamed outside, tags kept: {', '.join(map(str, renamed))}"
+                )
+        for one in lost:
+            columns = ", ".join(f"{name}.{column}" for name, column in sorted(one.places))
+            await self._alert(
+                "tag-pattern",
+                f"the pattern `{one.pattern.columns}` of tag `{one.pattern.tag}` matches nothing"
+                f" any more; it last matched {columns}",
+            )
+            self._watch.told(one)
+        # From here on nothing waits: labels moved meanwhile are on the catalog as well.
+        catalog = self._labels.onto(found)
+        present = self._current.catalog
+        if present is None:
+            self._current.replace_catalog(catalog)
+            return
+        change = change_between(present, catalog)
+        # An equal catalog keeps the epoch, and with it every verdict the gate has cached.
+        if not change.empty:
+            self._current.replace_catalog(change.onto(present))
+
+    async def _alert(self, kind: str, detail: str) -> None:
+        log.error("alert", extra={"alert": f"{kind}: {detail}"})
+        try:
+            await self._recorder.record("alert", {"alert": kind, "detail": detail})
+        except SnowgateError as error:
+            log.warning("an alert was not recorded: %s", error)

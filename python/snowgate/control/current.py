@@ -6,7 +6,10 @@ changes the policy or the catalog first raises the epoch here and in the gate (F
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+
+import trio
 
 from snowgate.policy.rules import Policy
 from snowgate.sql.catalog import Catalog
@@ -19,21 +22,49 @@ class EpochTaker(Protocol):
         """Verdicts of other epochs end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is in force at one moment.
+
+    Attributes:
+        policy: Compiled policy.
+        catalog: Catalog with the policy's tags, or None while it cannot be read: nothing that needs
+            it is allowed.
+        epoch: Number of this pair; a later one has a larger number.
+    """
+
+    policy: Policy
+    catalog: Catalog | None
+    epoch: int
+
+
 class Current:
     """The policy and catalog in force. Changed on the trio thread only.
 
     Attributes:
-        policy: Compiled policy.
-        catalog: Catalog with the policy's tags, or None until it could be read: nothing that needs
-            it is allowed before.
-        epoch: Number of the present pair; grows with every change.
+        now: What is in force.
+        tried: Set once the first reading of the catalog has come to an end, good or bad.
     """
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.catalog: Catalog | None = None
-        self.epoch = 1
+        self.now = Present(policy, None, 1)
+        self.tried = trio.Event()
         self._gate: EpochTaker | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.now.policy
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """The catalog in force."""
+        return self.now.catalog
+
+    @property
+    def epoch(self) -> int:
+        """Their epoch."""
+        return self.now.epoch
 
     def attach(self, gate: EpochTaker) -> None:
         """Join the gate and tell it the epoch."""
@@ -41,8 +72,7 @@ class Current:
         gate.set_epoch(self.epoch)
 
     def replace_catalog(self, catalog: Catalog | None) -> None:
-        """Put another catalog in force, or none while it is not known."""
-        self.catalog = catalog
-        self.epoch += 1
+        """Put another catalog in force, or none while it is not known; every verdict ends."""
+        self.now = Present(self.policy, catalog, self.epoch + 1)
         if self._gate is not None:
             self._gate.set_epoch(self.epoch)

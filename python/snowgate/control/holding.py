@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from snowgate.approval.desk import ApprovalDesk
-from snowgate.approval.outcome import Released, Waiting
+from snowgate.approval.outcome import Ended, Released, Waiting, ended
 from snowgate.control.judging import Judge, denial
 from snowgate.control.question import namespace_of, principal_of
 from snowgate.errors import ApprovalError, HoldRefused
@@ -67,20 +67,25 @@ class Holding:
             return _end("abandoned", *CANCELLED, "no statement is held under this query id")
         if approval.state is ApprovalState.PENDING:
             return {"wait": True}
-        judged = await self._judge.look(
-            question["session"], namespace_of(question), approval.held.sql
+        if approval.state is not ApprovalState.APPROVED:
+            return _over(ended(approval))
+        reference = str(question["reference"])
+        judged = await self._judge.now(
+            question["session"], namespace_of(question), approval.held.sql, reference
         )
-        if approval.state is ApprovalState.APPROVED and judged.verdict.decision is Decision.DENY:
+        if judged.passing:
+            return {"wait": True}
+        if judged.verdict.decision is Decision.DENY:
             await self._desk.abandon(query_id, "the verdict is now a denial")
-            return _end("abandoned", *NOT_ALLOWED, judged.message(str(question["reference"])))
+            return _end("abandoned", *NOT_ALLOWED, judged.message(reference))
         outcome = await self._desk.consume(
             query_id, str(question["statement_digest"]), str(question["context_digest"])
         )
         if isinstance(outcome, Waiting):
             return {"wait": True}
         if isinstance(outcome, Released):
-            return {"go": (await self._judge.release(judged)).fields()}
-        return _end(outcome.state.value, outcome.code, outcome.sqlstate, outcome.message)
+            return {"go": (await self._judge.release_approved(judged, reference)).fields()}
+        return _over(outcome)
 
     async def held(self, question: dict[str, Any]) -> dict[str, Any]:
         """Give a held statement back to a gate that was restarted."""
@@ -118,6 +123,10 @@ def _approval_fields(approval: Approval) -> dict[str, Any]:
         "expires_at_s": approval.expires_at_s,
         "state": approval.state.value,
     }
+
+
+def _over(outcome: Ended) -> dict[str, Any]:
+    return _end(outcome.state.value, outcome.code, outcome.sqlstate, outcome.message)
 
 
 def _end(state: str, code: str, sqlstate: str, message: str) -> dict[str, Any]:

@@ -1,77 +1,111 @@
 """Answers what may be done with a statement: analysis, then policy, then the answer's form.
 
-The analysis runs in a worker thread with a deadline, so that a slow text holds up no login and no
-poll; what is not analysed in time is denied.
+    look ──► what it is and what policy says now          changes nothing
+    judge, release ──► and about to be forwarded: its tags are moved, what it changes is quarantined
+
+Rule at the door: a verdict that lets a statement run carries the epoch in which the moved tags and
+the quarantine are in force, so that no other verdict of an older epoch is used beside it (F8, F16).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
-from snowgate.control.current import Current
+from snowgate.control.analysts import Analysed, Question
+from snowgate.control.current import Current, Present
 from snowgate.control.labels import Labels
+from snowgate.control.quarantine import Quarantine, affected
 from snowgate.control.question import namespace_of, subject_of
-from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
+from snowgate.control.refusals import CATALOG_UNAVAILABLE, PASSING, QUARANTINED
+from snowgate.model.statement import (
+    Namespace,
+    ObjectName,
+    Refusal,
+    Statement,
+    StatementClass,
+)
 from snowgate.model.verdict import ColumnMask, Decision, MaskKind, Verdict
 from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
-from snowgate.policy.rules import Policy
-from snowgate.sql.analysis import examine
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.codec import Change
 
-log = logging.getLogger(__name__)
-
-# 350 lines take 60 ms (`bench`); what takes longer than this is an attack or a mistake.
-ANALYSIS_LIMIT_S = 2.0
-# The interpreter lock lets one analysis run at a time; two keep it busy.
-ANALYSES_AT_ONCE = 2
+# Most DDL takes less, so that a reader beside it only sees a slow answer.
+QUARANTINE_WAIT_S = 2.0
+# A client that was faster than the first reading of the catalog waits for it; the gate waits 5 s.
+START_WAIT_S = 3.0
+# Approved statements whose verdict may have to be made again before they are sent.
+MAX_APPROVED = 1024
 
 _CHANGES_CATALOG = frozenset(
-    {StatementClass.CREATE, StatementClass.ALTER, StatementClass.DROP, StatementClass.CODE}
+    {
+        StatementClass.CREATE,
+        StatementClass.ALTER,
+        StatementClass.DROP,
+        StatementClass.CODE,
+        # External and Iceberg tables, databases from shares.
+        StatementClass.INTEGRATION,
+        StatementClass.SHARE,
+    }
 )
+
+
+class Analyst(Protocol):
+    """What analyses texts: `snowgate.control.analysts.Analysts`."""
+
+    async def analyse(self, principal: str, question: Question) -> Analysed:
+        """Analyse a text, when its principal's turn comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A statement, its verdict, and the epoch both were made in.
+    """A statement, its verdict, and what was in force when both were made.
 
     Attributes:
-        before: The catalog it was judged with.
-        after: The catalog once it has run.
+        present: Its catalog is the one before the statement has run.
+        change: What the catalog becomes once it has run.
+        passing: It was refused for something that may be over in a moment.
     """
 
     statement: Statement
     verdict: Verdict
-    epoch: int
-    before: Catalog | None = field(default=None, repr=False)
-    after: Catalog | None = field(default=None, repr=False)
+    present: Present
+    change: Change = field(default_factory=Change, repr=False)
+    passing: bool = False
+
+    @property
+    def changes_catalog(self) -> bool:
+        """Whether the catalog must be read again after it."""
+        return self.statement.kind in _CHANGES_CATALOG
+
+    @property
+    def touched(self) -> frozenset[ObjectName]:
+        """Objects it reads, writes or names."""
+        statement = self.statement
+        return frozenset({*statement.reads, *statement.writes, *statement.unknown_sources})
 
     def fields(self) -> dict[str, Any]:
         """The answer to the gate."""
         statement, verdict = self.statement, self.verdict
-        touched = {*statement.reads, *statement.writes, *statement.unknown_sources}
         return {
-            "epoch": self.epoch,
+            "epoch": self.present.epoch,
             "decision": verdict.decision.value,
             "class": statement.kind.value,
             "verb": statement.verb,
             "rules": list(verdict.rules),
             "reason": verdict.reason,
             "remedy": verdict.remedy,
-            "objects": sorted(map(str, touched)),
+            "objects": sorted(map(str, self.touched)),
             "tags": sorted(statement.tags),
             "barrier": statement.barrier,
             "read_only": statement.read_only,
             "plan": None if verdict.plan is None else [*map(_column, verdict.plan.columns)],
             "void_all": verdict.void_all,
             "hide_errors": verdict.hide_errors,
-            "changes_catalog": statement.kind in _CHANGES_CATALOG,
+            "changes_catalog": self.changes_catalog,
             "hold": None
             if verdict.hold is None
             else {
@@ -82,8 +116,14 @@ class Judged:
             },
             "policy": verdict.policy_digest,
             "valid_until_s": verdict.valid_until_s,
-            "cacheable": verdict.cacheable,
+            "cacheable": verdict.cacheable and not self.passing and not self._moves_something,
         }
+
+    @property
+    def _moves_something(self) -> bool:
+        """A verdict that lets it run must be asked for each time: each run is quarantined."""
+        runs = self.verdict.decision is not Decision.DENY
+        return runs and (self.changes_catalog or not self.change.empty)
 
     def message(self, reference: str) -> str:
         """A denial as the client reads it."""
@@ -99,21 +139,35 @@ class Judge:
 
     Args:
         current: Policy and catalog in force.
+        analyst: Analyses texts.
         labels: Where tags go that a statement moves.
+        quarantine: Where objects go that a statement changes.
     """
 
-    def __init__(self, current: Current, labels: Labels) -> None:
+    def __init__(
+        self, current: Current, analyst: Analyst, labels: Labels, quarantine: Quarantine
+    ) -> None:
         self._current = current
+        self._analyst = analyst
         self._labels = labels
-        self._threads = trio.CapacityLimiter(ANALYSES_AT_ONCE)
+        self._quarantine = quarantine
+        self._approved: dict[str, None] = {}
 
     async def judge(self, question: dict[str, Any]) -> Mapping[str, Any]:
-        """Judge one statement for one session. What is allowed is about to be forwarded."""
+        """Judge one statement for one session.
+
+        With `run`, the statement is to be forwarded; without it, its reply is there already, or its
+        result is fetched again.
+        """
         session, namespace = question["session"], namespace_of(question)
+        reference, run = str(question["reference"]), bool(question["run"])
         binds = [str(kind) for kind in question["binds"]]
-        judged = await self.look(session, namespace, str(question["sql"]), binds)
-        if judged.verdict.decision is Decision.ALLOW:
-            judged = await self.release(judged)
+        sql = str(question["sql"])
+        judged = await self.now(session, namespace, sql, reference, binds, run=run)
+        allowed = judged.verdict.decision is Decision.ALLOW
+        held = judged.verdict.decision is Decision.HOLD and reference in self._approved
+        if allowed or held:
+            judged = await self.release(judged, reference, run=run)
         return judged.fields()
 
     async def look(
@@ -131,53 +185,107 @@ class Judge:
             sql: The exact text.
             binds: Types of its binds, or None if not told.
         """
-        epoch, policy = self._current.epoch, self._current.policy
-        catalog = self._current.catalog
         subject = subject_of(dict(session))
-        if catalog is None:
-            refusal = Refusal(
-                "catalog-unavailable",
-                "the gateway could not read Snowflake's catalog, so it cannot tell what is tagged",
-                "try again in a minute; if it stays, tell the gateway's operator",
-            )
-            return _refused(policy, subject, epoch, refusal)
-        with trio.move_on_after(ANALYSIS_LIMIT_S):
-            examined = await trio.to_thread.run_sync(
-                partial(examine, sql, namespace, catalog, role=subject.role, binds=binds),
-                limiter=self._threads,
-                abandon_on_cancel=True,
-            )
-            verdict = judge(policy, examined.statement, subject)
-            return Judged(examined.statement, verdict, epoch, catalog, examined.catalog)
-        log.warning("an analysis took too long")
-        refusal = Refusal(
-            "analysis-limit",
-            f"the statement could not be analysed within {ANALYSIS_LIMIT_S:g} s",
-            "split it into smaller statements",
-        )
-        return _refused(policy, subject, epoch, refusal)
+        with trio.move_on_after(START_WAIT_S):
+            await self._current.tried.wait()
+        present = self._current.now
+        if present.catalog is None:
+            return _refused(present, subject, CATALOG_UNAVAILABLE)
+        types = None if binds is None else tuple(binds)
+        question = Question(sql, namespace, subject.role, types)
+        analysed = await self._analyst.analyse(subject.principal.text, question)
+        present, found = analysed.present, analysed.result
+        if isinstance(found, Refusal):
+            return _refused(present, subject, found)
+        verdict = judge(present.policy, found.statement, subject)
+        return Judged(found.statement, verdict, present, found.change)
 
-    async def release(self, judged: Judged) -> Judged:
-        """Let tags follow what a statement does, before it is forwarded (F16).
+    async def now(
+        self,
+        session: Mapping[str, Any],
+        namespace: Namespace,
+        sql: str,
+        reference: str,
+        binds: Sequence[str] | None = None,
+        *,
+        run: bool = True,
+    ) -> Judged:
+        """As `look`; what touches an object in quarantine waits for a moment, and is then denied.
+
+        Args:
+            session: The session of the question.
+            namespace: Where names resolve.
+            sql: The exact text.
+            binds: Types of its binds, or None if not told.
+            reference: Of the statement: what it has quarantined itself does not count.
+            run: Whether it is to be forwarded. The reply of what has run is shown if it has no rows
+                of data.
+        """
+        until_s = trio.current_time() + QUARANTINE_WAIT_S
+        while True:
+            judged = await self.look(session, namespace, sql, binds)
+            if judged.verdict.decision is Decision.DENY or not (run or judged.statement.query):
+                return judged
+            names = judged.touched | judged.change.names
+            if not self._quarantine.blocks(reference, names):
+                return judged
+            limit_s = max(0.0, until_s - trio.current_time())
+            if not await self._quarantine.wait(reference, names, limit_s):
+                return _refused(
+                    judged.present, subject_of(dict(session)), QUARANTINED, judged.statement
+                )
+
+    async def release(self, judged: Judged, reference: str, *, run: bool = True) -> Judged:
+        """Prepare for a statement that is about to be forwarded, or has been (F8, F16).
+
+        Its tags are moved, durably; what it changes is quarantined until `catalog_changed`.
+
+        Args:
+            judged: Not a denial.
+            reference: Of the statement.
+            run: Whether it is to be forwarded.
 
         Returns:
-            The same verdict, of the epoch that has the moved tags.
+            The same verdict, of the epoch in which all that is in force; as it was if the epoch has
+            changed meanwhile: it must be judged again.
 
         Raises:
             StoreError: The tags could not be kept: the statement must not be forwarded.
         """
-        before, after = judged.before, judged.after
-        if before is None or after is None or after is before:
+        before = judged.present.catalog
+        if before is None:
             return judged
-        if await self._labels.move(before, after) and self._current.epoch == judged.epoch:
-            self._current.replace_catalog(self._labels.onto(after))
-            return replace(judged, epoch=self._current.epoch, before=None, after=None)
-        return judged
+        after = judged.change.onto(before)
+        moved = await self._labels.move(before, after)
+        if self._current.epoch != judged.present.epoch:
+            return judged
+        new = False
+        if run and judged.changes_catalog:
+            named = () if judged.statement.kind is StatementClass.CODE else judged.statement.writes
+            names = affected({*named, *judged.change.names}, before, after)
+            new = self._quarantine.put(reference, names)
+        if not moved and not new:
+            return judged
+        self._current.replace_catalog(self._labels.onto(after))
+        return replace(judged, present=self._current.now)
+
+    async def release_approved(self, judged: Judged, reference: str) -> Judged:
+        """As `release`, for a statement whose approval was consumed.
+
+        Should its verdict be overtaken before it is sent, it is released again when judged again.
+        """
+        self._approved[reference] = None
+        if len(self._approved) > MAX_APPROVED:
+            del self._approved[next(iter(self._approved))]
+        return await self.release(judged, reference)
 
 
-def _refused(policy: Policy, subject: Subject, epoch: int, refusal: Refusal) -> Judged:
-    statement = Statement(StatementClass.UNKNOWN, refusal=refusal)
-    return Judged(statement, judge(policy, statement, subject), epoch)
+def _refused(
+    present: Present, subject: Subject, refusal: Refusal, statement: Statement | None = None
+) -> Judged:
+    refused = replace(statement or Statement(StatementClass.UNKNOWN), refusal=refusal)
+    verdict = judge(present.policy, refused, subject)
+    return Judged(refused, verdict, present, passing=refusal in PASSING)
 
 
 def denial(rule: str, reason: str, remedy: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class Labels:
             after: The catalog once it has run.
 
         Returns:
-            Whether there was anything to keep.
+            Whether there was anything to keep that was not kept already.
 
         Raises:
             StoreError: It could not be kept: the statement must not be forwarded.
@@ -68,21 +68,42 @@ class Labels:
             for name, table in after.tables.items()
             if table != before.tables.get(name) and _labelled(table)
         }
-        if not moved:
-            return False
+        return await self.keep(moved)
+
+    async def keep(self, labels: Mapping[ObjectName, Table]) -> bool:
+        """Keep labels of these tables beside those they have.
+
+        Returns:
+            Whether any of them is new.
+
+        Raises:
+            StoreError: They could not be kept.
+        """
+        new = False
         async with self._lock:
-            for name, table in moved.items():
+            for name, table in labels.items():
                 known = self._kept.tables.get(name)
-                labels = table if known is None else _both(table, known)
-                if labels != known:
+                both = _only_labels(table if known is None else _both(table, known))
+                if both != known:
                     key = (name.database, name.schema, name.name)
-                    await trio.to_thread.run_sync(self._table.put, key, _written(labels))
-                    self._kept = self._kept.replacing({name: labels})
-        return True
+                    await trio.to_thread.run_sync(self._table.put, key, _written(both))
+                    self._kept = self._kept.replacing({name: both})
+                    new = True
+        return new
 
 
 def _labelled(table: Table) -> bool:
     return table.opaque or any(c.tags or c.derived or c.unknown for c in table.columns)
+
+
+def _only_labels(table: Table) -> Table:
+    """In one form, so that equal labels are equal tables."""
+    columns = (
+        CatalogColumn(c.name, tags=c.tags, derived=c.derived, unknown=c.unknown)
+        for c in table.columns
+        if c.tags or c.derived or c.unknown
+    )
+    return Table(tuple(sorted(columns, key=lambda column: column.name)), table.opaque)
 
 
 def _both(new: Table, old: Table) -> Table:

@@ -32,6 +32,11 @@ class Principal:
         """The identity itself, without its display name."""
         return (self.account, self.issuer, self.subject)
 
+    @property
+    def text(self) -> str:
+        """The key as one text that no other identity shares, as the gate writes it too."""
+        return ",".join(f"{len(part.encode())}:{part}" for part in self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class Identified:

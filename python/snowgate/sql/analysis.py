@@ -72,7 +72,7 @@ def analyse(
         binds: Types of its binds as drivers name them, or None if not told.
 
     Returns:
-        The analysis; with `refusal` set when nothing may run. Never raises.
+        The analysis; with `refusal` set when nothing may run. Raises nothing but MemoryError.
     """
     return examine(text, namespace, catalog, role=role, binds=binds).statement
 
@@ -85,7 +85,11 @@ def examine(
     role: str = "",
     binds: Sequence[str] | None = None,
 ) -> Examined:
-    """As `analyse`, with what the statement leaves behind."""
+    """As `analyse`, with what the statement leaves behind.
+
+    Raises:
+        MemoryError: There is not enough; the process should end.
+    """
     given = _Given(namespace, catalog, role, None if binds is None else tuple(binds))
     try:
         return _examine(text, given, 0)
@@ -94,6 +98,8 @@ def examine(
     except RecursionError:
         reason = "the statement nests expressions too deep"
         return given.refused(_head_of(text), Refusal("unparsed", reason, "split the statement"))
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing may run
         # Its message could quote the statement.
         log.error("an analysis failed: %s", type(error).__name__)  # noqa: TRY400

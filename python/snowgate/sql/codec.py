@@ -70,7 +70,8 @@ class Change:
     @property
     def names(self) -> frozenset[ObjectName]:
         """Objects that differ."""
-        return frozenset(each.name for each in (*self.tables, *self.views))
+        tables, views = (each.name for each in self.tables), (each.name for each in self.views)
+        return frozenset((*tables, *views))
 
     def onto(self, catalog: Catalog) -> Catalog:
         """The other catalog."""
@@ -150,12 +151,14 @@ class Reply:
         loaded: Number of the catalog it has now.
         findings: Of the job it was given.
         exhausted: The job needs more memory than a worker has.
+        leaving: It ends after this message.
     """
 
     ready: bool | None = None
     loaded: int | None = None
     findings: Findings | None = None
     exhausted: bool = False
+    leaving: bool = False
 
 
 def change_between(before: Catalog, after: Catalog) -> Change:
@@ -203,14 +206,15 @@ def decode(kind: type[_T], body: bytes) -> _T:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise CodecError("a message is not JSON") from None
-    return cast("_T", _reader(kind)(document))
+    read: _Reader = _reader(cast("Any", kind))
+    return cast("_T", read(document))
 
 
 _Reader = Callable[[Any], Any]
 
 
 @cache
-def _reader(kind: Any) -> _Reader:  # noqa: ANN401 - whatever a type hint can be
+def _reader(kind: Any, /) -> _Reader:  # noqa: ANN401 - whatever a type hint can be
     """What reads a JSON value into a type."""
     if kind in (str, int, bool):
         return _exactly(kind)

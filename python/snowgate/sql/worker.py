@@ -13,6 +13,7 @@ import gc
 import os
 import resource
 import sys
+from dataclasses import replace
 
 from snowgate.model.statement import Namespace
 from snowgate.sql.analysis import examine
@@ -35,7 +36,7 @@ from snowgate.sql.parser import COMPILED
 MEMORY_BYTES = 2**30
 # Standard input, output and error are there; a socket or a file would be a fourth.
 DESCRIPTORS = 3
-# A process that has taken this much gives it back by ending, once its answer is out.
+# A process that has taken this much gives it back by ending after its answer.
 RETIRE_KIB = 512 * 1024
 # What the first statements would otherwise pay: tables read, expressions compiled, caches filled.
 _WARM_UP = (
@@ -121,12 +122,14 @@ def serve() -> None:
         if body is None:
             return
         try:
-            _write(worker.answer(decode(Request, body)))
+            reply = worker.answer(decode(Request, body))
         except MemoryError:
-            _write(Reply(exhausted=True))
+            reply = Reply(exhausted=True)
+        used_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if reply.exhausted or used_kib > RETIRE_KIB:
+            _write(replace(reply, leaving=True))
             return
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE_KIB:
-            return
+        _write(reply)
         # Trees refer to their parents, so only the collector frees them. The client has its answer.
         gc.collect()
 

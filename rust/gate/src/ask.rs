@@ -115,6 +115,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) sql: &'a str,
     pub(crate) binds: &'a [String],
     pub(crate) describe_only: bool,
+    /// Whether it is to be forwarded; else its reply is there already, or is fetched again.
+    pub(crate) run: bool,
 }
 
 /// Question `hold`.
@@ -218,9 +220,12 @@ pub(crate) struct HeldStatement {
 /// Question `catalog_changed`.
 #[derive(Serialize)]
 pub(crate) struct CatalogChanged<'a> {
+    pub(crate) reference: &'a str,
     pub(crate) class: &'a str,
     pub(crate) objects: &'a [String],
     pub(crate) succeeded: bool,
+    /// Whether it is sure that the statement runs no more.
+    pub(crate) settled: bool,
 }
 
 /// Answer to questions that only need to be known.

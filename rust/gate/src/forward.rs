@@ -189,7 +189,7 @@ impl Sending<'_> {
             session.update(|place| place.unknown = true);
         }
         if !did_not_run {
-            self.catalog_changed(false).await;
+            self.catalog_changed(false, false).await;
         }
         if matches!(error, UpstreamError::SessionLost { .. }) {
             account::end(state, &session.id, "lost").await;
@@ -225,7 +225,7 @@ impl Sending<'_> {
         if cancelled && self.barrier {
             statement.session.update(|place| place.unknown = true);
         }
-        self.catalog_changed(false).await;
+        self.catalog_changed(false, true).await;
         let message = if self.verdict.hide_errors {
             format!(
                 "snowflake refused the statement with code {}; its message is withheld since it \
@@ -272,7 +272,7 @@ impl Sending<'_> {
             Ok(verdict) => verdict,
             Err(refusal) => {
                 self.record(&withheld("verdict"));
-                self.catalog_changed(true).await;
+                self.catalog_changed(true, true).await;
                 return self.job.failed(&refusal);
             }
         };
@@ -288,7 +288,7 @@ impl Sending<'_> {
             Ok(rendered) => rendered,
             Err(refusal) => {
                 self.record(&withheld("masking"));
-                self.catalog_changed(true).await;
+                self.catalog_changed(true, true).await;
                 return self.job.failed(&refusal);
             }
         };
@@ -305,7 +305,7 @@ impl Sending<'_> {
                 asked: self.job.asked.kept(),
             });
         }
-        self.catalog_changed(true).await;
+        self.catalog_changed(true, true).await;
         if session.over().is_some() {
             return self.job.failed(&over());
         }
@@ -336,6 +336,7 @@ impl Sending<'_> {
             &self.place,
             &job.asked,
             &statement.reference,
+            false,
         )
         .await?;
         if now.decision == Decision::Deny {
@@ -345,15 +346,17 @@ impl Sending<'_> {
     }
 
     /// Let the control plane read the catalog again before the client goes on (F8).
-    async fn catalog_changed(&self, succeeded: bool) {
+    async fn catalog_changed(&self, succeeded: bool, settled: bool) {
         if !self.verdict.changes_catalog {
             return;
         }
         let state = &self.job.state;
         let question = CatalogChanged {
+            reference: &self.job.statement.reference,
             class: &self.verdict.class,
             objects: &self.verdict.objects,
             succeeded,
+            settled,
         };
         let limit = state.limits.judge_limit();
         let noted: Result<Noted, Refusal> =
@@ -362,6 +365,7 @@ impl Sending<'_> {
             let reference = &self.job.statement.reference;
             tracing::error!(reference, "the catalog was not read again after a change");
         }
+        self.job.change_told();
     }
 
     /// Record the outcome; it rides with a later commit.

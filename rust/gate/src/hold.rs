@@ -174,7 +174,12 @@ impl Waiting<'_> {
         let answer: Result<ConsumeAnswer, Refusal> =
             state.bridge.question("consume", &question, limit).await;
         let verdict: Arc<Verdict> = match answer {
-            Ok(ConsumeAnswer::Go(verdict)) => Arc::from(verdict),
+            Ok(ConsumeAnswer::Go(verdict)) => {
+                if verdict.changes_catalog {
+                    job.may_change_something();
+                }
+                Arc::from(verdict)
+            }
             Ok(ConsumeAnswer::Wait(_)) => return Ok(None),
             Ok(ConsumeAnswer::End { state, code, sqlstate, message }) => {
                 return Ok(Some(self.ended(&state, (&code, &sqlstate), &message)));
@@ -182,6 +187,7 @@ impl Waiting<'_> {
             // Whether the approval was consumed is not known: the statement keeps waiting, and the
             // control plane says so when it is asked again.
             Err(refusal) => {
+                job.may_change_something();
                 tracing::warn!(reference = statement.reference, reason = refusal.reason, "consume");
                 return Ok(None);
             }
@@ -218,7 +224,9 @@ impl Waiting<'_> {
                 }
             }
             let reference = &job.statement.reference;
-            verdict = judge::judge(state, session, place, &job.asked, reference).await?;
+            let answer = judge::judge(state, session, place, &job.asked, reference, true).await;
+            job.may_change(&answer);
+            verdict = answer?;
         }
         Ok(self.abandoned())
     }

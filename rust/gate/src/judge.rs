@@ -22,13 +22,15 @@ use crate::{
 /// Times a verdict is asked for while the epoch keeps changing.
 const MAX_ATTEMPTS: usize = 4;
 
-/// The verdict on a statement, in this epoch.
+/// The verdict on a statement, in this epoch. With `run` it is to be forwarded: the control plane moves
+/// its tags and quarantines what it changes (F8, F16).
 pub(crate) async fn judge(
     state: &State,
     session: &Session,
     place: &Place,
     asked: &Asked,
     reference: &str,
+    run: bool,
 ) -> Result<Arc<Verdict>, Refusal> {
     for _ in 0..MAX_ATTEMPTS {
         let epoch = state.epoch();
@@ -48,6 +50,7 @@ pub(crate) async fn judge(
             sql: &asked.sql,
             binds: &asked.bind_types,
             describe_only: asked.describe_only,
+            run,
         };
         let limit = state.limits.judge_limit();
         let verdict: Verdict = state.bridge.question("judge", &question, limit).await?;
@@ -74,7 +77,7 @@ pub(crate) async fn now_and_then(
     let Some(asked) = &ran.asked else {
         return Ok(Verdict { void_all: true, ..Verdict::clone(then) });
     };
-    let now = judge(state, session, &ran.place, asked, reference).await?;
+    let now = judge(state, session, &ran.place, asked, reference, false).await?;
     if now.decision == Decision::Deny {
         return Err(denial(&now));
     }

@@ -7,8 +7,15 @@
 //!   the one the statement runs in (F9).
 //! - A statement whose first attempt a restart cut short is not sent again unless it only reads (F11).
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use snowgate_session::{BodyDigest, Decision, Identity, Registered, Verdict};
 use snowgate_wire::QueryRequest;
@@ -82,6 +89,8 @@ pub(crate) struct Job {
     pub(crate) statement: Arc<Statement>,
     pub(crate) request: QueryRequest,
     pub(crate) asked: Asked,
+    /// The control plane may have quarantined what it changes, and knows no end of it yet (F8).
+    changes: AtomicBool,
 }
 
 /// Run a new statement to its end.
@@ -145,7 +154,7 @@ async fn ask_held(
 impl Job {
     fn new(state: Arc<State>, statement: Arc<Statement>, request: QueryRequest) -> Arc<Self> {
         let asked = Asked::of(&request);
-        Arc::new(Self { state, statement, request, asked })
+        Arc::new(Self { state, statement, request, asked, changes: AtomicBool::new(false) })
     }
 
     /// Run `work`, and finish the statement whatever comes: an end, a stop, or a panic.
@@ -169,6 +178,10 @@ impl Job {
                 self.failed(&Refusal::internal())
             }
         };
+        if self.changes.load(Ordering::Acquire) {
+            let over = json!({"reference": self.statement.reference});
+            self.state.bridge.notice("statement_over", &over);
+        }
         self.statement.finish(end);
         self.state.statements.finish(&self.statement.query_id);
     }
@@ -299,8 +312,36 @@ impl Job {
 
     async fn judge(&self, place: &Place) -> Result<Arc<Verdict>, Refusal> {
         let statement = &self.statement;
-        judge::judge(&self.state, &statement.session, place, &self.asked, &statement.reference)
-            .await
+        let answer = judge::judge(
+            &self.state,
+            &statement.session,
+            place,
+            &self.asked,
+            &statement.reference,
+            true,
+        )
+        .await;
+        self.may_change(&answer);
+        answer
+    }
+
+    /// Note whether the control plane may have quarantined something for this answer.
+    pub(crate) fn may_change(&self, answer: &Result<Arc<Verdict>, Refusal>) {
+        let harmless =
+            |verdict: &Arc<Verdict>| verdict.decision == Decision::Deny || !verdict.changes_catalog;
+        if !answer.as_ref().is_ok_and(harmless) {
+            self.may_change_something();
+        }
+    }
+
+    /// Note that the control plane may have quarantined something.
+    pub(crate) fn may_change_something(&self) {
+        self.changes.store(true, Ordering::Release);
+    }
+
+    /// Note that the control plane knows how the change ended.
+    pub(crate) fn change_told(&self) {
+        self.changes.store(false, Ordering::Release);
     }
 
     /// Ask upstream where the session stands, after a barrier whose reply was lost (F9).
