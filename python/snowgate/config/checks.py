@@ -6,7 +6,7 @@ Each check notes what it finds, at its line, and goes on: a file is mended in on
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from snowgate.config.reader import Document, Location
@@ -22,8 +22,8 @@ _CI_ANCHORS = {
 }
 
 
-def check_policy(document: Document, shape: PolicyShape) -> None:
-    """Names of rules and tags."""
+def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[str] = ()) -> None:
+    """Names of rules and tags. `known_tags` are those that a catalog brings."""
     first: dict[str, int] = {}
     masked: set[str] = set()
     for at, rule in enumerate(shape.rules):
@@ -37,7 +37,7 @@ def check_policy(document: Document, shape: PolicyShape) -> None:
         for where, match in _matches(at, rule):
             for key in ("tag", "launders"):
                 for index, tag in enumerate(getattr(match, key) or ()):
-                    if tag not in shape.tags:
+                    if tag not in shape.tags and tag not in known_tags:
                         document.blame(
                             (*where, key, index),
                             f"no columns have the tag `{tag}`",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from snowgate.config.checks import check_config, check_policy, check_settings
@@ -49,8 +50,12 @@ def load_config(path: str | Path, *, files: bool = True) -> Config:
     return config
 
 
-def load_policy(path: str | Path) -> PolicyFile:
+def load_policy(path: str | Path, known_tags: Collection[str] = ()) -> PolicyFile:
     """Load a file that holds `tags:` and `rules:` only. Groups are taken as written.
+
+    Args:
+        path: The file.
+        known_tags: Tags that rules may name without `tags:`, since a catalog brings them.
 
     Raises:
         ConfigError: It is wrong; `ConfigErrors` where in more than one place.
@@ -58,7 +63,7 @@ def load_policy(path: str | Path) -> PolicyFile:
     document = _read(path)
     shape = validate(document, PolicyShape)
     if shape is not None:
-        check_policy(document, shape)
+        check_policy(document, shape, known_tags)
     if shape is None or document.mistakes:
         raise _failure(document)
     return PolicyFile(Path(path).absolute(), shape.compiled(), tuple(document.warnings))
