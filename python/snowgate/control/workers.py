@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from snowgate.sql.codec import (
     decode,
 )
 
+COMMAND = (sys.executable, "-I", "-m", "snowgate.sql.worker")
 # What the interpreter may need to start; nothing else of the gateway's environment goes along.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _READ_BYTES = 64 * 1024
@@ -51,8 +52,11 @@ class Worker(Protocol):
 
 
 @asynccontextmanager
-async def open_worker() -> AsyncGenerator[Worker]:
+async def open_worker(command: Sequence[str] = COMMAND) -> AsyncGenerator[Worker]:
     """Start a worker; it is killed on leaving.
+
+    Args:
+        command: The program, which speaks `snowgate.sql.codec` on its standard streams.
 
     Raises:
         WorkerLost: It could not be started.
@@ -60,7 +64,7 @@ async def open_worker() -> AsyncGenerator[Worker]:
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     try:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-I", "-m", "snowgate.sql.worker"],
+            list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

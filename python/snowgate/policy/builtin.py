@@ -41,6 +41,10 @@ RESERVED = frozenset(
         "unknown-endpoint",
         "unparsed",
         "one-statement",
+        "analysis-limit",
+        "busy",
+        "catalog-unavailable",
+        "quarantine",
     }
 )
 

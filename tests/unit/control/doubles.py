@@ -1,0 +1,229 @@
+"""What stands in for the rooms around the control room."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from snowgate.control.analysts import Analysed, Question
+from snowgate.control.current import Current
+from snowgate.control.workers import Worker, WorkerLost
+from snowgate.errors import LedgerError, StoreError, UpstreamError
+from snowgate.model.statement import Namespace, ObjectName, Statement, StatementClass
+from snowgate.model.verdict import MaskKind
+from snowgate.policy.pattern import parse_pattern
+from snowgate.policy.rules import (
+    Allow,
+    HoldFor,
+    Mask,
+    Match,
+    Policy,
+    Rule,
+    TagPattern,
+    compile_policy,
+)
+from snowgate.sql.analysis import examine
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+from snowgate.sql.codec import Findings, Job, Load, Reply, Request, change_between, decode
+
+HERE = Namespace("CRM", "PUBLIC")
+PII = tuple(
+    TagPattern("pii", pattern)
+    for pattern in parse_pattern("CRM.PUBLIC.CUSTOMERS.{EMAIL,PHONE}", 4, "")
+)
+READS = frozenset({StatementClass.SELECT, StatementClass.SHOW, StatementClass.DESCRIBE})
+DDL = frozenset({StatementClass.CREATE, StatementClass.ALTER, StatementClass.DROP})
+ALLOW_ALL = Rule("all", Match(classes=READS | DDL | {StatementClass.INSERT}), Allow())
+HOLD_DDL = Rule("ddl", Match(classes=DDL), HoldFor(frozenset({"data-platform"}), 1, 3600.0))
+MASK_PII = Rule("mask-pii", Match(tags=frozenset({"pii"})), Mask(MaskKind.REDACT, 0, 0))
+
+
+def name(text: str) -> ObjectName:
+    """`A.B.C`, or `C` in the schema of the tests."""
+    parts = text.split(".")
+    return ObjectName(*parts) if len(parts) == 3 else ObjectName("CRM", "PUBLIC", text)
+
+
+def table(*columns: str, pii: Sequence[str] = ()) -> Table:
+    """A table of texts; those in `pii` are tagged."""
+    return Table(
+        tuple(
+            CatalogColumn(one, "TEXT", frozenset({"pii"} if one in pii else ())) for one in columns
+        )
+    )
+
+
+def catalog(views: dict[str, str] | None = None, **tables: Table) -> Catalog:
+    """Tables and views of the schema of the tests."""
+    return Catalog.of(
+        {name(one): value for one, value in tables.items()},
+        {name(one): text for one, text in (views or {}).items()},
+        "CRM",
+        "PUBLIC",
+    )
+
+
+def policy(*rules: Rule, tags: Sequence[TagPattern] = PII) -> Policy:
+    """A policy of these rules."""
+    return compile_policy(tags, rules or (ALLOW_ALL,))
+
+
+def current(known: Catalog | None, *rules: Rule) -> Current:
+    """What is in force, after the first reading of the catalog."""
+    now = Current(policy(*rules))
+    now.tried.set()
+    if known is not None:
+        now.replace_catalog(known)
+    return now
+
+
+class InProcess:
+    """An analyst without a process. `before` runs before each analysis."""
+
+    def __init__(self, now: Current) -> None:
+        self._now = now
+        self.asked: list[tuple[str, Question]] = []
+        self.before: Callable[[Question], None] = lambda _: None
+
+    async def analyse(self, principal: str, question: Question) -> Analysed:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((principal, question))
+        self.before(question)
+        present = self._now.now
+        known = present.catalog or Catalog.of({})
+        found = examine(
+            question.sql, question.namespace, known, role=question.role, binds=question.binds
+        )
+        change = change_between(known, found.catalog)
+        return Analysed(present, Findings(1, found.statement, change))
+
+
+@dataclass
+class Labelled:
+    """A store of labels in memory, whose disk can fail."""
+
+    rows: dict[tuple[str, str, str], dict[str, object]] = field(default_factory=dict)
+    broken: bool = False
+
+    def put(self, key: tuple[str, str, str], body: dict[str, object]) -> None:
+        if self.broken:
+            raise StoreError("store cannot be used")
+        self.rows[key] = {**body, "name": list(key)}
+
+    def load_all(self) -> list[dict[str, object]]:
+        return [*self.rows.values()]
+
+
+@dataclass
+class Snowflake:
+    """An account whose INFORMATION_SCHEMA can be read: one database, CRM, as a catalog says."""
+
+    holds: Catalog
+    broken: bool = False
+    reads: int = 0
+    # Set, and a reading waits until it is not.
+    gate: trio.Event | None = None
+
+    async def query(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
+        assert purpose == "catalog"
+        await trio.lowlevel.checkpoint()
+        holds = self.holds
+        if ".COLUMNS" in sql:
+            self.reads += 1
+            if self.gate is not None:
+                await self.gate.wait()
+        if self.broken:
+            raise UpstreamError("late", "snowflake did not answer in time")
+        if ".COLUMNS" in sql:
+            return [
+                [key.schema, key.name, column.name, column.type]
+                for key, one in sorted(holds.tables.items())
+                for column in one.columns
+            ]
+        if ".VIEWS" in sql:
+            return [[key.schema, key.name, text] for key, text in sorted(holds.views.items())]
+        return [
+            [key.schema, key.name, "VIEW" if key in holds.views else "BASE TABLE", "NO"]
+            for key in sorted(holds.tables)
+        ]
+
+
+@dataclass
+class Ledger:
+    """A recorder in memory."""
+
+    entries: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    broken: bool = False
+
+    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+        await trio.lowlevel.checkpoint()
+        if self.broken:
+            raise LedgerError("disk full")
+        self.entries.append((kind, fields))
+        return len(self.entries) - 1
+
+
+class Workers:
+    """Workers in place of processes; `work` says what each job takes and answers.
+
+    Attributes:
+        started, ended: How many were.
+        jobs: All jobs, in the order in which they began.
+        loads: Catalogs sent, as numbers with the base they start from.
+    """
+
+    def __init__(self, work: Callable[[Job], Any] | None = None) -> None:
+        self.work = work
+        self.started = self.ended = 0
+        self.jobs: list[Job] = []
+        self.loads: list[tuple[int, int]] = []
+        self.refuse_to_start = False
+        self.deaf = False
+
+    @asynccontextmanager
+    async def start(self) -> AsyncGenerator[Worker]:
+        self.started += 1
+        if self.refuse_to_start:
+            raise WorkerLost("cannot be started")
+        try:
+            yield _Worker(self)
+        finally:
+            self.ended += 1
+
+
+class _Worker:
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._next: Reply | Job = Reply(ready=True)
+
+    async def send(self, frame: bytes) -> None:
+        if self._workers.deaf:
+            raise WorkerLost("takes no message")
+        request = decode(Request, frame[4:])
+        match request:
+            case Request(load=Load(number, base)):
+                self._workers.loads.append((number, base))
+                self._next = Reply(loaded=number)
+            case Request(job=Job() as job):
+                self._workers.jobs.append(job)
+                self._next = job
+
+    async def reply(self) -> Reply:
+        await trio.lowlevel.checkpoint()
+        said = self._next
+        if isinstance(said, Reply):
+            return said
+        work = self._workers.work
+        answer = None if work is None else await work(said)
+        return answer or Reply(
+            findings=Findings(
+                said.number, Statement(StatementClass.SELECT), change_between(_EMPTY, _EMPTY)
+            )
+        )
+
+
+_EMPTY = Catalog.of({})
