@@ -30,8 +30,15 @@ test-python: build standin drivers
 test-long: build standin drivers  ## Crash rounds and other runs too long for every push
 	$(BIN)/pytest -m long
 
-bench: build standin  ## Ratios against peers in the same run, into bench/RESULTS.md
-	$(BIN)/python bench/run.py
+bench: $(VENVS)/bench/.built  ## Ratios against peers in the same run, into bench/RESULTS.md
+	$(VENVS)/bench/bin/python bench/run.py
+
+$(VENVS)/bench/.built: pyproject.toml constraints.txt $(RUST_SOURCES) $(shell find python -name '*.py') | tools
+	@test -x $(VENVS)/bench/bin/python || $(PY) -m venv $(VENVS)/bench
+	$(VENVS)/bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(VENVS)/bench/bin/pip install --quiet --disable-pip-version-check . pyarrow --constraint constraints.txt
+	cargo build --release --locked --package snowgate-gate --example canned_upstream
+	@touch $@
 
 build: $(VENV)/.built
 

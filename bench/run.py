@@ -1,0 +1,176 @@
+"""Runs every benchmark and writes `bench/RESULTS.md`: ratios against peers of the same run.
+
+    make bench        in a virtual environment of its own, with the release build
+
+Absolute figures depend on the machine and its load; what counts is the ratio beside each.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "bench" / "python"))
+
+import bridge  # noqa: E402
+import parts  # noqa: E402
+import proxy  # noqa: E402
+
+from snowgate import _core  # noqa: E402
+
+
+def main() -> int:
+    """Measure and write the report."""
+    lacking = proxy.missing()
+    if lacking:
+        print(f"the benchmark needs more tools: {lacking}", file=sys.stderr)
+        return 1
+    upstream = ROOT / "target" / "release" / "examples" / "canned_upstream"
+    lines = [HEAD.format(**_machine())]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines += _bridge()
+        lines += _proxy(proxy.measure(upstream, folder / "proxy"))
+        lines += _pairs("The ledger", LEDGER, parts.ledger(folder))
+    lines += _pairs("Masks", MASKS, parts.masks())
+    lines += _verdicts()
+    load = os.getloadavg()[0]
+    lines.append(f"\nLoad average at the end: {load:.1f}.")
+    (ROOT / "bench" / "RESULTS.md").write_text("\n".join(lines) + "\n")
+    return 0
+
+
+HEAD = """# Benchmarks
+
+Written by `make bench` on {date}: {cpu}, {cores} cores, Python {python}, {nginx}, load {load} at
+the start. The extension is the release build ({size} MB). Each figure stands beside a peer's of the
+same run; rounds are interleaved and the median is shown. On a shared machine wall-clock figures
+bend; CPU figures bend less.
+"""
+LEDGER = "Durable entries of 1 KB: appended, synced, acknowledged."
+MASKS = "One of eight columns redacted, one partly shown; CPU time of one core, answers compared."
+
+
+def _machine() -> dict[str, str]:
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    nginx = subprocess.run(
+        [shutil.which("nginx") or "nginx", "-v"], capture_output=True, text=True, check=True
+    )
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu,
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "nginx": nginx.stderr.strip().removeprefix("nginx version: "),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "size": f"{Path(_core.__file__).stat().st_size / 1e6:.1f}",
+    }
+
+
+def _bridge() -> list[str]:
+    rows = bridge.measure()
+    peer = {row.in_flight: row for row in rows if row.name != "bridge"}
+    lines = [
+        "\n## The bridge\n",
+        "A question of 600 bytes from a Rust task to trio and back; the peer is trio's own way for"
+        " a thread.\n",
+        "| | in flight | 1/s | p50 µs | p99 µs | CPU µs | rate, of the peer's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        beside = peer.get(row.in_flight)
+        ratio = f"{row.per_second / beside.per_second:.1f} ×" if beside else "–"
+        lines.append(
+            f"| {row.name} | {row.in_flight} | {row.per_second:,.0f} | {row.p50_us:.0f} |"
+            f" {row.p99_us:.0f} | {row.cpu_us:.1f} | {ratio} |"
+        )
+    return lines
+
+
+def _proxy(found: list[proxy.Comparison]) -> list[str]:
+    lines = [
+        "\n## The gateway beside nginx\n",
+        "TLS 1.3 from `wrk`, plain HTTP to the same canned upstream, nginx with one worker. A"
+        " statement is more work than nginx does: its body is parsed and rebuilt, its verdict"
+        " looked up, its text encrypted, its intent synced to disk before it is forwarded, its"
+        " reply parsed and rebuilt. A heartbeat goes upstream without any of that.\n",
+        "| | gateway 1/s | nginx 1/s | p50 µs | p99 µs | nginx p50, p99 µs | CPU µs |"
+        " nginx CPU µs | CPU, of nginx's |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        if not each.name.startswith("chunk"):
+            ours, theirs = each.gateway, each.nginx
+            lines.append(
+                f"| {each.name} | {ours.per_second:,.0f} | {theirs.per_second:,.0f} |"
+                f" {ours.p50_us:,.0f} | {ours.p99_us:,.0f} | {theirs.p50_us:,.0f},"
+                f" {theirs.p99_us:,.0f} | {ours.cpu_us:.0f} | {theirs.cpu_us:.0f} |"
+                f" {ours.cpu_us / theirs.cpu_us:.2f} × |"
+            )
+    lines += [
+        "\nChunks of several MB; nginx passes on what the gateway masks (1 redacted, 1 partly"
+        " shown, of 8 columns).\n",
+        "| | gateway MB/s | nginx MB/s | CPU s/GB | nginx CPU s/GB | CPU, of nginx's |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        if each.name.startswith("chunk"):
+            ours, theirs = each.gateway, each.nginx
+            our_cost, their_cost = _per_gb(ours), _per_gb(theirs)
+            lines.append(
+                f"| {each.name} | {ours.bytes_per_second / 1e6:,.0f} |"
+                f" {theirs.bytes_per_second / 1e6:,.0f} | {our_cost:.2f} | {their_cost:.2f} |"
+                f" {our_cost / their_cost:.2f} × |"
+            )
+    return lines
+
+
+def _per_gb(load: proxy.Load) -> float:
+    """CPU seconds of the proxy for a gigabyte sent."""
+    sent = load.bytes_per_second * load.count / load.per_second
+    return load.cpu_s / sent * 1e9
+
+
+def _pairs(title: str, words: str, pairs: list[parts.Pair]) -> list[str]:
+    lines = [
+        f"\n## {title}\n",
+        words + "\n",
+        "| | ours | peer | | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {pair.name} | {pair.ours:,.0f} {pair.unit} | {pair.peer_name} |"
+        f" {pair.peer:,.0f} {pair.unit} | {pair.ours / pair.peer:.1f} × |"
+        for pair in pairs
+    ]
+    return lines
+
+
+def _verdicts() -> list[str]:
+    lines = [
+        "\n## First verdicts\n",
+        "Analysis in a worker process, then policy; every text is new. Later ones come from the"
+        " gate's cache.\n",
+        "| | p50 ms | p99 ms |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {row.name} | {row.p50_ms:.2f} | {row.p99_ms:.2f} |" for row in parts.verdicts()]
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
