@@ -72,15 +72,25 @@ class CatalogKeeper:
         await self._try()
         self._current.tried.set()
         task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._expire)
+            while True:
+                with trio.move_on_after(self._pause_s()):
+                    await self._wanted.wait()
+                self._wanted = trio.Event()
+                await self._try()
+
+    async def _expire(self) -> None:
+        """Put a catalog that is too old out of force, also while a reading hangs."""
         while True:
-            with trio.move_on_after(self._pause_s()):
-                await self._wanted.wait()
-            self._wanted = trio.Event()
-            await self._try()
-            age_s = trio.current_time() - self._read_at_s
-            if age_s > self._settings.max_age_s and self._current.catalog is not None:
+            left_s = self._read_at_s + self._settings.max_age_s - trio.current_time()
+            if left_s > 0:
+                await trio.sleep(left_s)
+                continue
+            if self._current.catalog is not None:
                 log.error("the catalog is too old: statements are denied until it can be read")
                 self._current.replace_catalog(None)
+            await self._was_read.wait()
 
     def _pause_s(self) -> float:
         """How long to wait for a wish before the next reading."""
@@ -133,8 +143,7 @@ class CatalogKeeper:
         Raises:
             StoreError: A tag could not be kept.
         """
-        # A large account has a million pairs of column and pattern.
-        found, matches = await trio.to_thread.run_sync(tagged, read, self._current.policy)
+        found, matches = await tagged(read, self._current.policy)
         before = self._current.catalog
         lost = self._watch.look(matches)
         for one in lost:

@@ -6,7 +6,7 @@ takes the tag away. What came in the place of a tagged column keeps its tags:
     a table that is gone, and a new one with the same columns           it was renamed
     a column that is gone, and a new one in its place, of its type      it was renamed
 
-Pure: two catalogs and the matches of the patterns.
+No state but what each pattern matched last.
 """
 
 from __future__ import annotations
@@ -14,19 +14,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import trio
+
 from snowgate.model.statement import ObjectName
 from snowgate.policy.rules import Policy, TagPattern
 from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+
+# About a millisecond's work.
+TABLES_AT_ONCE = 100
 
 # The columns that a pattern matches.
 Matches = Mapping[TagPattern, frozenset[tuple[ObjectName, str]]]
 
 
-def tagged(catalog: Catalog, policy: Policy) -> tuple[Catalog, Matches]:
-    """A catalog as read with the tags of the policy's patterns, and what each of them matches."""
+async def tagged(catalog: Catalog, policy: Policy) -> tuple[Catalog, Matches]:
+    """A catalog as read with the tags of the policy's patterns, and what each of them matches.
+
+    A large account has a million pairs of column and pattern, so others go on in between.
+    Cancel-safe: nothing is kept.
+    """
     matches: dict[TagPattern, set[tuple[ObjectName, str]]] = {one: set() for one in policy.tags}
     tables: dict[ObjectName, Table | None] = {}
-    for name, table in catalog.tables.items():
+    for at, (name, table) in enumerate(catalog.tables.items()):
+        if at % TABLES_AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
         place = (name.database, name.schema, name.name)
         near = [one for one in policy.tags if one.columns.matches(place)]
         if not near:

@@ -13,7 +13,7 @@ from snowgate.control.analysts import Analysed, Question
 from snowgate.control.current import Current
 from snowgate.control.workers import Worker, WorkerLost
 from snowgate.errors import LedgerError, StoreError, UpstreamError
-from snowgate.model.statement import Namespace, ObjectName, Statement, StatementClass
+from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.pattern import parse_pattern
 from snowgate.policy.rules import (
@@ -40,6 +40,15 @@ DDL = frozenset({StatementClass.CREATE, StatementClass.ALTER, StatementClass.DRO
 ALLOW_ALL = Rule("all", Match(classes=READS | DDL | {StatementClass.INSERT}), Allow())
 HOLD_DDL = Rule("ddl", Match(classes=DDL), HoldFor(frozenset({"data-platform"}), 1, 3600.0))
 MASK_PII = Rule("mask-pii", Match(tags=frozenset({"pii"})), Mask(MaskKind.REDACT, 0, 0))
+
+# Tagged values may go where they are not tagged: the tags follow.
+LAUNDERING = (
+    ALLOW_ALL,
+    Rule(
+        "copies", Match(classes=DDL | {StatementClass.INSERT}, launders=frozenset({"pii"})), Allow()
+    ),
+    MASK_PII,
+)
 
 
 def name(text: str) -> ObjectName:
@@ -100,6 +109,18 @@ class InProcess:
         )
         change = change_between(known, found.catalog)
         return Analysed(present, Findings(1, found.statement, change))
+
+
+class Refusing:
+    """An analyst that has no worker for anybody."""
+
+    def __init__(self, now: Current, refusal: Refusal) -> None:
+        self._now = now
+        self._refusal = refusal
+
+    async def analyse(self, principal: str, question: Question) -> Analysed:
+        await trio.lowlevel.checkpoint()
+        return Analysed(self._now.now, self._refusal)
 
 
 @dataclass
