@@ -186,8 +186,9 @@ class Judge:
             binds: Types of its binds, or None if not told.
         """
         subject = subject_of(dict(session))
-        with trio.move_on_after(START_WAIT_S):
-            await self._current.tried.wait()
+        if not self._current.tried.is_set():
+            with trio.move_on_after(START_WAIT_S):
+                await self._current.tried.wait()
         present = self._current.now
         if present.catalog is None:
             return _refused(present, subject, CATALOG_UNAVAILABLE)
@@ -253,7 +254,7 @@ class Judge:
             StoreError: The tags could not be kept: the statement must not be forwarded.
         """
         before = judged.present.catalog
-        if before is None:
+        if before is None or (judged.change.empty and not judged.changes_catalog):
             return judged
         after = judged.change.onto(before)
         moved = await self._labels.move(before, after)

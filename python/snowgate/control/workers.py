@@ -88,16 +88,24 @@ async def open_worker(command: Sequence[str] = COMMAND) -> AsyncGenerator[Worker
 
 
 class _Process:
+    """Its pipes, used without the stream layer: a pass of the loop less for each step counts here.
+
+    Both are in non-blocking mode, as trio opens them.
+    """
+
     def __init__(self, process: trio.Process) -> None:
         self._process = process
         self._read = bytearray()
 
     async def send(self, frame: bytes) -> None:
-        stdin = self._process.stdin
+        rest, pipe = memoryview(frame), _descriptor(self._process.stdin)
         try:
-            if stdin is not None:
-                await stdin.send_all(frame)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            while rest:
+                try:
+                    rest = rest[os.write(pipe, rest) :]
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(pipe)
+        except (OSError, trio.ClosedResourceError) as error:
             raise WorkerLost("takes no message") from error
 
     async def reply(self) -> Reply:
@@ -114,11 +122,12 @@ class _Process:
             raise WorkerLost(f"sent what cannot be read: {error}") from error
 
     async def _take(self, count: int) -> bytes:
-        stdout = self._process.stdout
+        pipe = _descriptor(self._process.stdout)
         while len(self._read) < count:
             try:
-                piece = b"" if stdout is None else await stdout.receive_some(_READ_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(pipe)
+                piece = os.read(pipe, _READ_BYTES)
+            except (OSError, trio.ClosedResourceError):
                 piece = b""
             if not piece:
                 raise WorkerLost("ended")
@@ -126,3 +135,9 @@ class _Process:
         taken = bytes(self._read[:count])
         del self._read[:count]
         return taken
+
+
+def _descriptor(stream: object) -> int:
+    if isinstance(stream, trio.lowlevel.FdStream):
+        return stream.fileno()
+    raise WorkerLost("has no pipe")
