@@ -41,7 +41,7 @@ from snowgate.control.plane import ControlPlane
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.sessions import SessionRows
 from snowgate.control.startup import DataDir, gate_document, ledger_origin
-from snowgate.errors import SnowgateError, StartError
+from snowgate.errors import StartError, reason_of
 from snowgate.identity.verifier import open_verifier
 from snowgate.store import Store
 
@@ -98,8 +98,7 @@ class Gateway:
         try:
             await self._context.__aenter__()
         except BaseExceptionGroup as group:
-            # What keeps the gateway from starting is one error, however many tasks it went through.
-            reason = _reason(group)
+            reason = reason_of(group)
             if reason is None:
                 raise
             raise reason from None
@@ -195,15 +194,6 @@ class Gateway:
                         await heads.save()
                     bridge.stop()
                     nursery.cancel_scope.cancel()
-
-
-def _reason(group: BaseExceptionGroup) -> SnowgateError | None:
-    """The first error raised on purpose, at whatever depth; None if there is none."""
-    for error in group.exceptions:
-        found = _reason(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, SnowgateError):
-            return found
-    return None
 
 
 async def _witness(desk: ApprovalDesk, ledger: Path) -> None:

@@ -16,6 +16,18 @@ class SnowgateError(Exception):
     """Base of all errors raised on purpose."""
 
 
+def reason_of(group: BaseExceptionGroup) -> SnowgateError | None:
+    """The first error raised on purpose in a group, at whatever depth; None if there is none.
+
+    What keeps the gateway from starting is one error, however many tasks it went through.
+    """
+    for error in group.exceptions:
+        found = reason_of(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, SnowgateError):
+            return found
+    return None
+
+
 class ConfigError(SnowgateError):
     """The configuration is wrong; nothing was started or changed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from snowgate.cli.application import application
-from snowgate.errors import SnowgateError
+from snowgate.errors import SnowgateError, reason_of
 
 # An error in what the user gave: the shell's own convention.
 USAGE = 2
@@ -21,6 +21,12 @@ def main() -> None:
         status = application(result_action="return_value")
     except SnowgateError as error:
         print(f"snowgate: {error}", file=sys.stderr)
+        status = USAGE
+    except BaseExceptionGroup as group:
+        reason = reason_of(group)
+        if reason is None:
+            raise
+        print(f"snowgate: {reason}", file=sys.stderr)
         status = USAGE
     except BrokenPipeError:
         status = 1

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
@@ -31,24 +32,38 @@ def serve(*, config: Path, pid_file: Path | None = None, ready_file: Path | None
     log_to_stderr(logging.INFO)
 
     async def run() -> None:
+        stop = trio.Event()
+
+        async def watch(signals: AsyncIterator[int], gateway: Gateway) -> None:
+            # A second SIGTERM during the drain changes nothing: it must not kill what drains.
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    await _reload(gateway)
+                else:
+                    stop.set()
+
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async with Gateway(settings) as gateway:
-                if pid_file is not None:
-                    _write(pid_file, f"{os.getpid()}\n")
-                if ready_file is not None:
-                    addresses = {"gateway": gateway.address, "api": gateway.api_address}
-                    _write(ready_file, json.dumps(addresses))
-                async for number in signals:
-                    if number != signal.SIGHUP:
-                        return
-                    try:
-                        await gateway.reload_certificate()
-                        log.info("the certificate was read again")
-                    except StartError as error:
-                        log.warning("the certificate in use stays: %s", error)
+            async with trio.open_nursery() as nursery:
+                async with Gateway(settings) as gateway:
+                    nursery.start_soon(watch, signals, gateway)
+                    if pid_file is not None:
+                        _write(pid_file, f"{os.getpid()}\n")
+                    if ready_file is not None:
+                        addresses = {"gateway": gateway.address, "api": gateway.api_address}
+                        _write(ready_file, json.dumps(addresses))
+                    await stop.wait()
+                nursery.cancel_scope.cancel()
 
     trio.run(run)
     return 0
+
+
+async def _reload(gateway: Gateway) -> None:
+    try:
+        await gateway.reload_certificate()
+        log.info("the certificate was read again")
+    except StartError as error:
+        log.warning("the certificate in use stays: %s", error)
 
 
 def check(*, config: Path) -> int:
