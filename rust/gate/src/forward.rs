@@ -75,6 +75,9 @@ pub(crate) async fn forward(
     approval: Option<&str>,
     order: Order,
 ) -> Result<Forwarded, Stop> {
+    if !judge::still_good(&job.state, verdict) {
+        return Ok(Forwarded::Stale(order));
+    }
     let place = job.statement.session.place();
     let barrier = verdict.barrier || looks_like_barrier;
     if barrier {

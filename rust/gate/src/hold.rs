@@ -37,7 +37,7 @@ use crate::{
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 
 /// Times a released statement is judged again because the epoch changes.
-const MAX_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 32;
 
 /// Longest time a held statement waits without asking, should its expiry be unreadable.
 const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);

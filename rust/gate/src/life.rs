@@ -34,8 +34,9 @@ use crate::{
     statement::{Asked, End, Statement},
 };
 
-/// Times a statement is judged anew because the epoch or the namespace changed meanwhile.
-const MAX_ATTEMPTS: usize = 5;
+/// Times a statement is judged anew because the epoch or the namespace changed meanwhile. Each change of
+/// an object by others raises the epoch, and a build makes eight at a time.
+const MAX_ATTEMPTS: usize = 32;
 
 /// Path of statements, for the ledger.
 const PATH: &str = "/queries/v1/query-request";
