@@ -54,6 +54,8 @@ def serve(*, config: Path, pid_file: Path | None = None, ready_file: Path | None
                     await stop.wait()
                 nursery.cancel_scope.cancel()
 
+    # A SIGTERM that comes before the receiver is open, or after the drain, must not kill either.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     trio.run(run)
     return 0
 
