@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
@@ -35,7 +35,7 @@ from snowgate.errors import (
 )
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement, Vote
 from snowgate.model.identity import Identified, Principal
-from snowgate.model.ports import ApprovalStore, Recorder
+from snowgate.model.ports import ApprovalStore, EntryText, Recorder
 
 _T = TypeVar("_T")
 
@@ -188,7 +188,9 @@ class ApprovalDesk:
                 expires_at_s=now_s + min(statement.expires_s, MAX_EXPIRES_S),
             )
             with _change():
-                await self._record(approval, "requested", _request_fields(approval))
+                await self._record(
+                    approval, "requested", _request_fields(approval), _request_texts(approval)
+                )
                 await self._in_store(lambda: self._store.insert(approval))
                 self._add(approval)
                 self._new_deadline.set()
@@ -426,7 +428,11 @@ class ApprovalDesk:
         return error
 
     async def _record(
-        self, approval: Approval, event: str, fields: Mapping[str, object]
+        self,
+        approval: Approval,
+        event: str,
+        fields: Mapping[str, object],
+        texts: Sequence[EntryText] = (),
     ) -> tuple[int, dict[str, Any]]:
         entry: dict[str, Any] = {
             **fields,
@@ -436,7 +442,7 @@ class ApprovalDesk:
             "principal": approval.held.principal.name,
             "reference": approval.held.reference,
         }
-        return await self._recorder.record("approval", entry), entry
+        return await self._recorder.record("approval", entry, texts), entry
 
 
 def _one_thread() -> Offload:
@@ -489,3 +495,10 @@ def _request_fields(approval: Approval) -> dict[str, object]:
         "quorum": held.quorum,
         "expires_at_ms": round(approval.expires_at_s * 1000),
     }
+
+
+def _request_texts(approval: Approval) -> list[EntryText]:
+    """What approvers are shown and what would run, to the byte (F14)."""
+    held = approval.held
+    texts = {"sql": held.sql, "binds": held.binds, "parameters": held.parameters}
+    return [EntryText(name, held.principal.text, text) for name, text in texts.items() if text]

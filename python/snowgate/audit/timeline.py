@@ -67,6 +67,7 @@ def _event(event: StoredEntry | Statement) -> Iterator[str]:
 def _statement(statement: Statement) -> Iterator[str]:
     for approval in statement.approvals:
         yield _line(approval, _said(approval.fields, "event"), _approval(approval))
+        yield from _texts(approval)
     intent = statement.intent
     if intent is not None:
         decision = "allowed" if _said(intent.fields, "decision") == "allow" else "approved"
@@ -75,7 +76,9 @@ def _statement(statement: Statement) -> Iterator[str]:
         role = _some("as", _said(intent.fields, "role"))
         via = _some("of the gateway:", _said(intent.fields, "purpose"))
         yield _line(intent, _said(intent.fields, "class"), _join(decision, rules, role, via))
-        yield from _texts(intent)
+        # What was approved is what ran: its text stands above.
+        if not intent.texts or not any(_covers(a, intent) for a in statement.approvals):
+            yield from _texts(intent)
         masks = _columns(statement)
         if masks:
             yield _more("masked", masks)
@@ -83,6 +86,11 @@ def _statement(statement: Statement) -> Iterator[str]:
         yield _line(statement.outcome, "outcome", _outcome(statement.outcome.fields))
     elif intent is not None:
         yield _more("outcome", "not recorded")
+
+
+def _covers(approval: StoredEntry, intent: StoredEntry) -> bool:
+    """Whether an approval shows every text of an intent."""
+    return intent.texts.items() <= approval.texts.items() and not intent.lost
 
 
 def _columns(statement: Statement) -> str:

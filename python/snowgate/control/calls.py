@@ -16,6 +16,8 @@ from snowgate.errors import LedgerError, UpstreamError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from snowgate.model.ports import EntryText
+
 # A catalog read of a large account takes a while; nothing waits on it but the catalog itself.
 QUERY_LIMIT_S = 120.0
 RECORD_LIMIT_S = 10.0
@@ -50,7 +52,9 @@ class GateCalls:
             waiting[1].append(question)
             waiting[0].set()
 
-    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+    async def record(
+        self, kind: str, fields: dict[str, Any], texts: Sequence[EntryText] = ()
+    ) -> int:
         """Append one entry and return its sequence number once it is durable.
 
         Raises:
@@ -59,7 +63,7 @@ class GateCalls:
         gate = self._gate
         if gate is None:
             raise LedgerError("the ledger is not open yet")
-        entry = orjson.dumps({"kind": kind, "fields": fields})
+        entry = orjson.dumps({"kind": kind, "fields": fields, "texts": list(texts)})
         reply = await self._call(lambda number: gate.record(number, entry), RECORD_LIMIT_S)
         if reply is None or "ok" not in reply:
             raise LedgerError("the ledger took no entry: see its alert in the log")

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from snowgate.model.approval import Approval
 from snowgate.model.identity import Identified
 
 
+@dataclass(frozen=True, slots=True)
+class EntryText:
+    """A text of an entry, which the ledger encrypts so that it can be destroyed alone (F23).
+
+    Attributes:
+        field: Member of the entry that stands for it.
+        subject: Whose it is: `Principal.text`.
+        text: The text itself.
+    """
+
+    field: str
+    subject: str
+    text: str = dataclasses.field(repr=False)
+
+
 class Recorder(Protocol):
     """Appends ledger entries on behalf of the control plane."""
 
-    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+    async def record(
+        self, kind: str, fields: dict[str, Any], texts: Sequence[EntryText] = ()
+    ) -> int:
         """Append one entry and return its sequence number once it is durable.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from snowgate.errors import (
 )
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement, Vote
 from snowgate.model.identity import Identified, Principal
+from snowgate.model.ports import EntryText
 
 T = TypeVar("T")
 Voters = Callable[..., Identified]
@@ -61,17 +62,21 @@ class MemoryLedger:
     """A `Recorder` whose entries can be read back, and whose disk can fail."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[Sequence[EntryText]] = field(default_factory=list)
     broken: bool = False
     delay_s: float = 0
     on_record: Callable[[dict[str, Any]], None] = lambda _: None
 
-    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+    async def record(
+        self, kind: str, fields: dict[str, Any], texts: Sequence[EntryText] = ()
+    ) -> int:
         assert kind == "approval"
         await trio.sleep(self.delay_s)
         if self.broken:
             raise LedgerError("disk full")
         self.on_record(fields)
         self.entries.append(fields)
+        self.texts.append(texts)
         return len(self.entries) - 1
 
     def events(self) -> list[str]:
@@ -612,3 +617,18 @@ async def test_votes_are_not_believed_without_the_ledger(
     await world.restart(witness=False)
 
     assert isinstance(await ask(world), Ended)
+
+
+async def test_the_request_in_the_ledger_has_the_exact_text_under_its_owner_s_key(
+    world: World, statement: HeldStatement
+) -> None:
+    bound = replace(statement, binds='{"1":"x"}')
+    await world.desk.request(bound)
+
+    assert world.ledger.texts[0] == [
+        EntryText("sql", "3:CRM,10:https://ci,6:repo-1", "DROP TABLE staging"),
+        EntryText("binds", "3:CRM,10:https://ci,6:repo-1", '{"1":"x"}'),
+    ]
+    # A text is not in the clear fields of its entry, nor in what a log would show of it.
+    assert "staging" not in repr(world.ledger.entries)
+    assert "staging" not in repr(world.ledger.texts)

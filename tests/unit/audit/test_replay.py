@@ -165,3 +165,22 @@ def test_hostile_text_cannot_act_or_pass_for_a_line(book: Book) -> None:
 
     assert all(line.isprintable() for line in lines)
     assert not any(line.startswith(forged) for line in lines)
+
+
+def test_a_held_statement_is_shown_when_it_is_asked_for_and_not_again_if_it_runs_unchanged(
+    book: Book,
+) -> None:
+    held = {"approval": "a1", "query_id": "q1", "session": SESSION}
+    requested = {"event": "requested", "rules": ["ddl"], "quorum": 1, "approvers": ["people"]}
+    book.write("approval", {"sql": "DROP TABLE t"}, **requested, **held)
+    book.write("intent", {"sql": "DROP TABLE t"}, session=SESSION, query_id="q1", decision="hold")
+    other = held | {"approval": "a2", "query_id": "q2"}
+    book.write("approval", {"sql": "DROP TABLE u"}, **requested, **other)
+    book.write("intent", {"sql": "DROP TABLE w"}, session=SESSION, query_id="q2", decision="hold")
+    book.close()
+
+    told = "\n".join(timeline(book))
+
+    assert told.count("DROP TABLE t") == 1
+    assert told.index("requested") < told.index("DROP TABLE t") < told.index("approved")
+    assert (told.count("DROP TABLE u"), told.count("DROP TABLE w")) == (1, 1)

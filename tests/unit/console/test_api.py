@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from snowgate.errors import (
 )
 from snowgate.model.approval import HeldStatement
 from snowgate.model.identity import Identified, Principal
+from snowgate.model.ports import EntryText
 from snowgate.store import Store
 
 SQL = "DROP TABLE t /* \u202e exact text */"
@@ -42,7 +43,9 @@ class Ledger:
     entries: list[dict[str, Any]] = field(default_factory=list)
     broken: bool = False
 
-    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+    async def record(
+        self, kind: str, fields: dict[str, Any], texts: Sequence[EntryText] = ()
+    ) -> int:
         if self.broken:
             raise LedgerError("disk full at /secret/path")
         self.entries.append(fields)

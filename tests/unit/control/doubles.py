@@ -13,6 +13,7 @@ from snowgate.control.analysts import Analysed, Question
 from snowgate.control.current import Current
 from snowgate.control.workers import Worker, WorkerLost
 from snowgate.errors import LedgerError, StoreError, UpstreamError
+from snowgate.model.ports import EntryText
 from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.pattern import parse_pattern
@@ -180,7 +181,9 @@ class Ledger:
     entries: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     broken: bool = False
 
-    async def record(self, kind: str, fields: dict[str, Any]) -> int:
+    async def record(
+        self, kind: str, fields: dict[str, Any], texts: Sequence[EntryText] = ()
+    ) -> int:
         await trio.lowlevel.checkpoint()
         if self.broken:
             raise LedgerError("disk full")

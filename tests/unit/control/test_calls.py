@@ -7,6 +7,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snowgate.control.calls import GateCalls
 from snowgate.errors import LedgerError, UpstreamError
+from snowgate.model.identity import Principal
+from snowgate.model.ports import EntryText
 
 
 class ScriptedGate:
@@ -46,7 +48,7 @@ async def test_an_entry_is_recorded_once_the_gate_says_it_is_durable(
         nursery.start_soon(record)
         await wait_all_tasks_blocked()
         number, entry = gate.told[0]
-        assert entry == {"kind": "approval", "fields": {"event": "vote"}}
+        assert entry == {"kind": "approval", "fields": {"event": "vote"}, "texts": []}
         assert sequence == []
         await calls.done({"call": number, "ok": {"seq": 17}})
 
@@ -78,3 +80,23 @@ async def test_upstream_refusals_keep_their_code(calls: GateCalls, gate: Scripte
 async def test_nothing_is_recorded_before_the_ledger_is_open() -> None:
     with pytest.raises(LedgerError, match="not open"):
         await GateCalls().record("login", {})
+
+
+async def test_texts_go_to_the_ledger_under_the_key_of_whom_they_are_of(
+    calls: GateCalls, gate: ScriptedGate
+) -> None:
+    # Lengths are in bytes, as the gate writes them (`Principal::key` in rust/session).
+    owner = Principal("CRM", "https://ïdp", "42", "etl")
+
+    async def record() -> None:
+        await calls.record("approval", {}, [EntryText("sql", owner.text, "select 1")])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(record)
+        await wait_all_tasks_blocked()
+        number, entry = gate.told[0]
+        await calls.done({"call": number, "ok": {"seq": 1}})
+
+    assert entry["texts"] == [
+        {"field": "sql", "subject": "3:CRM,12:https://ïdp,2:42", "text": "select 1"}
+    ]
