@@ -14,6 +14,14 @@ from .wire import Wire
 # Tests of what all the others have left behind come last.
 LAST = "test_secrets.py"
 
+ODD_CONFIG = """
+  - name: two-people
+    match: {class: alter}
+    hold: {approvers: data-platform, quorum: 2, expires: 1h}
+
+limits: {poll_hold: 2s, session_token: 60s}
+"""
+
 TAGGED = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")
 
 
@@ -25,6 +33,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """The demo's world, as `make demo` starts it, with a smaller BIG."""
     rig = Rig.start(tmp_path_factory.mktemp("world"), "--big-rows", "120000")
+    yield rig
+    rig.stop()
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A world whose upstream runs a repeated request again, and whose limits are small."""
+    rig = Rig.start(
+        tmp_path_factory.mktemp("odd"),
+        *("--no-dedup", "--big-rows", "1000", "--hold-s", "1", "--inline-rows", "10"),
+        config_edit=lambda text: text + ODD_CONFIG,
+    )
     yield rig
     rig.stop()
 

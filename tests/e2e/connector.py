@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).parents[1] / "drivers" / "connector_client.py"
 LIMIT_S = 150.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class DriverError(Exception):
     """What the connector raised."""
 
