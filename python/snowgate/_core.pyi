@@ -23,9 +23,11 @@ __all__ = [
     "lex",
     "mask_arrow_stream",
     "mask_json_rowset",
+    "object_kinds",
     "prove_entry",
     "prove_extension",
     "string_value",
+    "template",
     "verify_ledger",
 ]
 
@@ -205,6 +207,25 @@ def lex(text: str) -> list[tuple[str, str]]:
 
     Raises:
         SqlError: As `classify`.
+    """
+
+def object_kinds() -> list[str]:
+    """The kinds of objects that the classifier knows, upper-case and sorted.
+
+    It is what `object_kind` says of DDL, of SHOW and DESCRIBE in their listed forms, of USE, SET
+    and ALTER SESSION.
+    """
+
+def template(text: str, binds: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The template of a statement: its text with `?` in place of constants.
+
+    Args:
+        text: The statement.
+        binds: Types of its own binds, in order.
+
+    Returns:
+        The template's text and the types of all its `?`; None if a verdict on it would say nothing
+        of other statements, or if there are more or fewer `?` than binds.
     """
 
 def string_value(text: str) -> str | None:

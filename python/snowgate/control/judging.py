@@ -157,7 +157,7 @@ class Judge:
         """Judge one statement for one session.
 
         With `run`, the statement is to be forwarded; without it, its reply is there already, or its
-        result is fetched again.
+        result is fetched again. A template is not forwarded itself: nothing is moved for it.
         """
         session, namespace = question["session"], namespace_of(question)
         reference, run = str(question["reference"]), bool(question["run"])
@@ -166,7 +166,7 @@ class Judge:
         judged = await self.now(session, namespace, sql, reference, binds, run=run)
         allowed = judged.verdict.decision is Decision.ALLOW
         held = judged.verdict.decision is Decision.HOLD and reference in self._approved
-        if allowed or held:
+        if (allowed or held) and not question.get("template"):
             judged = await self.release(judged, reference, run=run)
         return judged.fields()
 

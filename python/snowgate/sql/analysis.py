@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml
+from snowgate.sql import callees, code, ddl, dml, slots
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.parser import parse_dml, parse_query
 from snowgate.sql.relations import Relation
@@ -69,7 +69,8 @@ def analyse(
         namespace: Where unqualified names resolve.
         catalog: What is known of the databases, with tags.
         role: The session's role: the only one it may USE.
-        binds: Types of its binds as drivers name them, or None if not told.
+        binds: Types of its binds as drivers name them, or None if not told; of a template, those of
+            its slots too.
 
     Returns:
         The analysis; with `refusal` set when nothing may run. Raises nothing but MemoryError.
@@ -169,6 +170,7 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     state = given.state()
     _refuse_stage(head)
     tree = parse_query(head.text)
+    slots.check(tree, given.binds)
     callees.check(head, tree)
     relation = Walk(state).query(tree, None)
     kind = StatementClass.ACCOUNT_METADATA if state.metadata else StatementClass.SELECT
@@ -210,6 +212,7 @@ def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     state = given.state()
     _refuse_stage(head)
     tree = parse_dml(head.text)
+    slots.check(tree, given.binds)
     callees.check(head, tree)
     written = dml.dml(Walk(state), tree)
     statement = replace(

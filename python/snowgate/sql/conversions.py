@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
+from snowgate.sql import slots
 from snowgate.sql.catalog import family_of_type
 from snowgate.sql.functions import Fallible, builtins
 from snowgate.sql.state import Knob, State
@@ -155,11 +156,13 @@ def target_family(node: exp.Cast) -> Family:
     return family_of_type(str(node.args["to"].this.value).upper())
 
 
-def bind_family(state: State) -> Family:
-    """The family of a placeholder: text where all binds are, or where nobody said."""
-    if state.binds is None or all(kind.upper() in ("TEXT", "ANY") for kind in state.binds):
-        return Family.TEXT
-    return Family.ANY
+def bind_family(state: State, node: exp.Expr) -> Family:
+    """The family of a placeholder: a slot's own; text where all binds are, or where nobody said."""
+    slot = slots.slot_of(node, state.binds)
+    if slot is not None:
+        return slot.family
+    kinds = slots.own_binds(state.binds or ())
+    return Family.TEXT if all(kind.upper() in ("TEXT", "ANY") for kind in kinds) else Family.ANY
 
 
 def constant_family(node: exp.Expr, state: State) -> Family | None:
@@ -179,7 +182,7 @@ def constant_family(node: exp.Expr, state: State) -> Family | None:
         case exp.HexString():
             return Family.BINARY
         case exp.Placeholder():
-            return bind_family(state)
+            return bind_family(state, node)
         case exp.Parameter() if isinstance(node.this, exp.Var):
             return Family.ANY
         case exp.Neg() | exp.Paren():

@@ -227,8 +227,8 @@ def _parameter(walk: Walk, node: exp.Parameter, scope: Scope) -> Value:
     return clean(Family.ANY)
 
 
-def _bind(walk: Walk, _node: exp.Placeholder, _scope: Scope) -> Value:
-    return clean(conversions.bind_family(walk.state))
+def _bind(walk: Walk, node: exp.Placeholder, _scope: Scope) -> Value:
+    return clean(conversions.bind_family(walk.state, node))
 
 
 def _order(walk: Walk, node: exp.Expr, scope: Scope) -> Value:

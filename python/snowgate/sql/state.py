@@ -135,10 +135,10 @@ class State:
         self.tags |= value.all_tags
         return value
 
-    def compare_constant(self, key: str, value: Value) -> None:
-        """Count a constant compared with a tagged column."""
+    def compare_constant(self, key: str, value: Value, *, too_many: bool = False) -> None:
+        """Count a constant compared with a tagged column, or a list of nobody knows how many."""
         self.constants.add(key)
-        if len(self.constants) > MAX_CONSTANTS:
+        if too_many or len(self.constants) > MAX_CONSTANTS:
             self.violate(
                 Knob.CONSTANTS,
                 f"compares tagged columns with more than {MAX_CONSTANTS} constants",

@@ -25,5 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::mask::{MaskError, mask_arrow_stream, mask_json_rowset};
     #[pymodule_export]
-    use crate::sql::{Classified, SqlError, StatementHead, classify, lex, string_value};
+    use crate::sql::{
+        Classified, SqlError, StatementHead, classify, lex, object_kinds, string_value, template,
+    };
 }

@@ -169,3 +169,24 @@ pub(crate) fn string_value(text: &str) -> Option<String> {
         _ => None,
     }
 }
+
+/// The template of a statement and the types of all its `?`; None if its verdict would say nothing of
+/// other statements. `binds` are the types of its own binds.
+#[pyfunction]
+pub(crate) fn template(
+    py: Python<'_>,
+    text: &str,
+    binds: Vec<String>,
+) -> Option<(String, Vec<String>)> {
+    py.detach(move || {
+        let template = snowgate_sql::template(text, &Limits::default())?;
+        let types = template.bind_types(&binds)?;
+        Some((template.text, types))
+    })
+}
+
+/// The kinds of objects that the classifier knows, upper-case.
+#[pyfunction]
+pub(crate) fn object_kinds() -> Vec<&'static str> {
+    snowgate_sql::object_kinds()
+}

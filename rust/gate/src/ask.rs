@@ -114,6 +114,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) schema: &'a str,
     pub(crate) sql: &'a str,
     pub(crate) binds: &'a [String],
+    /// `sql` is a template, whose slots are among `binds`: it is judged, and nothing is moved for it.
+    pub(crate) template: bool,
     pub(crate) describe_only: bool,
     /// Whether it is to be forwarded; else its reply is there already, or is fetched again.
     pub(crate) run: bool,

@@ -347,6 +347,7 @@ impl RunningGate {
             "holds": count(&counters.holds),
             "judged": count(&counters.judged),
             "cache_hits": count(&counters.cache_hits),
+            "template_hits": count(&counters.template_hits),
             "chunks": count(&counters.chunks),
             "alerts": count(&counters.alerts),
             "strangers": count(&counters.strangers),

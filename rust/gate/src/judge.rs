@@ -2,13 +2,15 @@
 //!
 //! # Rules
 //!
-//! - A verdict is used only in the epoch it was asked in (F8); an answer of another one is asked for
-//!   again, and after [`MAX_ATTEMPTS`] the statement is denied.
+//! - A verdict is used only in the epoch it was made in (F8); in another one it is asked for again, and
+//!   after [`MAX_ATTEMPTS`] the statement is denied. It is cached if that was the epoch of the question.
 //! - A verdict that cannot be had is a denial.
+//! - Verdicts are found by the exact text, else by the statement's template. The control plane judges
+//!   the template itself; unless that verdict lets it run, the exact text is judged.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
-use snowgate_session::{Decision, Verdict};
+use snowgate_session::{Decision, Known, Verdict, VerdictKey};
 use snowgate_sql::{Classified, Limits as SqlLimits};
 
 use crate::{
@@ -20,7 +22,15 @@ use crate::{
 };
 
 /// Times a verdict is asked for while the epoch keeps changing.
-const MAX_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 8;
+
+/// A text that a verdict is about: a statement's own, or that of its template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) sql: &'a str,
+    pub(crate) bind_types: &'a [String],
+    pub(crate) template: bool,
+}
 
 /// The verdict on a statement, in this epoch. With `run` it is to be forwarded: the control plane moves
 /// its tags and quarantines what it changes (F8, F16).
@@ -32,35 +42,101 @@ pub(crate) async fn judge(
     reference: &str,
     run: bool,
 ) -> Result<Arc<Verdict>, Refusal> {
+    let exact = Judged { sql: &asked.sql, bind_types: &asked.bind_types, template: false };
+    let asking = Asking { state, session, place, reference, run, shape: asked.describe_only };
+    let template = OnceCell::new();
+    let mut exact_only = false;
     for _ in 0..MAX_ATTEMPTS {
         let epoch = state.epoch();
-        let key =
-            session.verdict_key(place, epoch, &asked.sql, &asked.bind_types, asked.describe_only);
+        let key = asking.key(epoch, &exact);
         if let Some(verdict) = state.verdicts.get(&key, now_s()) {
             count(&state.counters.cache_hits);
             return Ok(verdict);
         }
-        count(&state.counters.judged);
-        let question = Judge {
-            reference,
-            epoch,
-            session: session.actor(),
-            database: &place.database,
-            schema: &place.schema,
-            sql: &asked.sql,
-            binds: &asked.bind_types,
-            describe_only: asked.describe_only,
-            run,
-        };
-        let limit = state.limits.judge_limit();
-        let verdict: Verdict = state.bridge.question("judge", &question, limit).await?;
-        if verdict.epoch == epoch && state.epoch() == epoch && verdict.valid_at(now_s()) {
-            let verdict = Arc::new(verdict);
-            state.verdicts.insert(key, &verdict);
+        if !exact_only
+            && let Some((text, bind_types)) = template.get_or_init(|| template_of(state, asked))
+        {
+            let general = Judged { sql: text, bind_types, template: true };
+            match asking.template(epoch, &general).await? {
+                Some(Known::Usable(verdict)) => return Ok(verdict),
+                Some(Known::Exact) => exact_only = true,
+                None => continue,
+            }
+        }
+        if let Some(verdict) = asking.ask(epoch, &exact).await? {
+            // Without `run` the control plane does not look whether DDL is under way.
+            if run {
+                state.verdicts.insert(key, &verdict);
+            }
             return Ok(verdict);
         }
     }
     Err(Refusal::control_plane("policy and catalog keep changing"))
+}
+
+/// The template of a statement and the types of its binds.
+fn template_of(state: &State, asked: &Asked) -> Option<(String, Vec<String>)> {
+    let template = snowgate_sql::template(&asked.sql, &sql_limits(state))?;
+    let bind_types = template.bind_types(&asked.bind_types)?;
+    Some((template.text, bind_types))
+}
+
+/// Who asks for a verdict, and what for.
+struct Asking<'a> {
+    state: &'a State,
+    session: &'a Session,
+    place: &'a Place,
+    reference: &'a str,
+    run: bool,
+    /// Only the shape of the result is wanted.
+    shape: bool,
+}
+
+impl Asking<'_> {
+    fn key(&self, epoch: u64, text: &Judged<'_>) -> VerdictKey {
+        self.session.verdict_key(self.place, epoch, text, self.shape)
+    }
+
+    /// What is known of a template; `None` when the epoch changed while it was asked for.
+    async fn template(&self, epoch: u64, text: &Judged<'_>) -> Result<Option<Known>, Refusal> {
+        let (state, key) = (self.state, self.key(epoch, text));
+        if let Some(known) = state.verdicts.template(&key, now_s()) {
+            if matches!(known, Known::Usable(_)) {
+                count(&state.counters.cache_hits);
+                count(&state.counters.template_hits);
+            }
+            return Ok(Some(known));
+        }
+        // What is asked for a result that is there already is not worth a second question.
+        if !self.run {
+            return Ok(Some(Known::Exact));
+        }
+        let verdict = self.ask(epoch, text).await?;
+        Ok(verdict.map(|verdict| state.verdicts.insert_template(key, &verdict)))
+    }
+
+    /// The control plane's verdict; `None` when it is not of this epoch.
+    async fn ask(&self, epoch: u64, text: &Judged<'_>) -> Result<Option<Arc<Verdict>>, Refusal> {
+        let state = self.state;
+        count(&state.counters.judged);
+        let question = Judge {
+            reference: self.reference,
+            epoch,
+            session: self.session.actor(),
+            database: &self.place.database,
+            schema: &self.place.schema,
+            sql: text.sql,
+            binds: text.bind_types,
+            template: text.template,
+            describe_only: self.shape,
+            run: self.run,
+        };
+        let limit = state.limits.judge_limit();
+        let verdict: Verdict = state.bridge.question("judge", &question, limit).await?;
+        // To let the statement run may itself have raised the epoch: its verdict is of the new one, and
+        // nobody looks for it under the key of the old one.
+        Ok(still_good(state, &verdict).then(|| Arc::new(verdict)))
+    }
 }
 
 /// The verdict for fetching a result again: of now, tightened by that of then (F5).
@@ -99,11 +175,14 @@ pub(crate) fn denial(verdict: &Verdict) -> Refusal {
 
 /// What no policy can allow: texts out of bounds, without one reading, or of several statements.
 pub(crate) fn classify(state: &State, sql: &str) -> Result<Classified, Refusal> {
-    let limits = SqlLimits { bytes: state.limits.statement_bytes, ..SqlLimits::default() };
-    let classified = snowgate_sql::classify(sql, &limits)
+    let classified = snowgate_sql::classify(sql, &sql_limits(state))
         .map_err(|error| Refusal::denied("unparsed", error.to_string(), error.remedy()))?;
     match classified.refusal() {
         Some(refusal) => Err(Refusal::denied(refusal.rule, refusal.reason, refusal.remedy)),
         None => Ok(classified),
     }
+}
+
+fn sql_limits(state: &State) -> SqlLimits {
+    SqlLimits { bytes: state.limits.statement_bytes, ..SqlLimits::default() }
 }

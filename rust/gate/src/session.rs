@@ -21,7 +21,7 @@ use std::{
 use snowgate_session::{KeyParts, Principal, VerdictKey, parts_digest};
 use tokio::sync::{RwLock, watch};
 
-use crate::ask::Actor;
+use crate::{ask::Actor, judge::Judged};
 
 /// Seconds since 1970, as every room writes times.
 pub(crate) fn now_s() -> f64 {
@@ -209,13 +209,12 @@ impl Session {
         }
     }
 
-    /// Key of the verdict on a statement (F4).
+    /// Key of the verdict on a text (F4).
     pub(crate) fn verdict_key(
         &self,
         place: &Place,
         epoch: u64,
-        sql: &str,
-        bind_types: &[String],
+        text: &Judged<'_>,
         describe_only: bool,
     ) -> VerdictKey {
         VerdictKey::new(&KeyParts {
@@ -229,9 +228,10 @@ impl Session {
             database: &place.database,
             schema: &place.schema,
             overlay: (place.overlay > 0).then_some((self.id.as_str(), place.overlay)),
-            bind_types,
+            bind_types: text.bind_types,
             describe_only,
-            sql,
+            sql: text.sql,
+            template: text.template,
         })
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Counters {
     pub(crate) denials: AtomicU64,
     pub(crate) holds: AtomicU64,
     pub(crate) cache_hits: AtomicU64,
+    /// Those of the cache hits that a template gave.
+    pub(crate) template_hits: AtomicU64,
     pub(crate) judged: AtomicU64,
     pub(crate) chunks: AtomicU64,
     pub(crate) alerts: AtomicU64,

@@ -2,12 +2,16 @@
 //!
 //! The key is a digest of everything the verdict was computed from, the epoch included: a change of
 //! policy, catalog or identity status raises the epoch, and no older verdict is found any more.
+//!
+//! A template (`snowgate_sql::template`) has a key of its own kind, so that no text is ever taken for
+//! one. Its verdict counts for its instances if it lets them run; otherwise it only says that exact
+//! texts are to be asked for.
 
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
-use crate::{Verdict, retry::parts_digest};
+use crate::{Decision, Verdict, retry::parts_digest};
 
 /// Digest of a verdict's inputs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -41,8 +45,10 @@ pub struct KeyParts<'a> {
     pub bind_types: &'a [String],
     /// Only the shape of the result is asked for.
     pub describe_only: bool,
-    /// Exact text.
+    /// Exact text, or a template's.
     pub sql: &'a str,
+    /// `sql` is a template, and its slots are among the bind types.
+    pub template: bool,
 }
 
 impl VerdictKey {
@@ -52,7 +58,7 @@ impl VerdictKey {
         let group_count = (parts.groups.len() as u64).to_be_bytes();
         let epoch = parts.epoch.to_be_bytes();
         let overlay_count = overlay_count.to_be_bytes();
-        let describe = [u8::from(parts.describe_only)];
+        let kind = [u8::from(parts.describe_only), u8::from(parts.template)];
         let mut fields: Vec<&[u8]> = vec![
             &epoch,
             parts.input.as_bytes(),
@@ -64,7 +70,7 @@ impl VerdictKey {
             parts.schema.as_bytes(),
             overlay_session.as_bytes(),
             &overlay_count,
-            &describe,
+            &kind,
             parts.sql.as_bytes(),
             &group_count,
         ];
@@ -72,6 +78,15 @@ impl VerdictKey {
         fields.extend(parts.bind_types.iter().map(String::as_bytes));
         Self(parts_digest(&fields))
     }
+}
+
+/// What is known of a template.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Every instance has this verdict.
+    Usable(Arc<Verdict>),
+    /// Each instance is judged by its exact text.
+    Exact,
 }
 
 /// The cache; bounded by a number of entries.
@@ -97,6 +112,20 @@ impl VerdictCache {
         }
     }
 
+    /// What is known of the template under `key` at `now_s`.
+    pub fn template(&self, key: &VerdictKey, now_s: f64) -> Option<Known> {
+        self.get(key, now_s).map(|verdict| known(&verdict))
+    }
+
+    /// Keep a template's verdict, also one that is of no use: its instances are asked for at once
+    /// then.
+    pub fn insert_template(&self, key: VerdictKey, verdict: &Arc<Verdict>) -> Known {
+        if !is_passing(verdict) {
+            self.entries.insert(key, Arc::clone(verdict));
+        }
+        known(verdict)
+    }
+
     /// Drop everything: the epoch changed, and old keys only take room.
     pub fn clear(&self) {
         self.entries.clear();
@@ -111,6 +140,18 @@ impl VerdictCache {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+/// A hold names what people approve, and a denial what is wrong: both are said of the exact text. But
+/// what is denied for a reason that passes is denied for the same reason as an exact text.
+fn known(verdict: &Arc<Verdict>) -> Known {
+    let allowed = verdict.decision == Decision::Allow && verdict.cacheable;
+    if allowed || is_passing(verdict) { Known::Usable(Arc::clone(verdict)) } else { Known::Exact }
+}
+
+/// Whether it is a denial for something that may be over in a moment, such as a catalog being read.
+fn is_passing(verdict: &Verdict) -> bool {
+    verdict.decision == Decision::Deny && !verdict.cacheable
 }
 
 #[cfg(test)]
@@ -132,6 +173,7 @@ mod tests {
             bind_types: binds,
             describe_only: false,
             sql: "select 1",
+            template: false,
         }
     }
 
@@ -161,6 +203,7 @@ mod tests {
             KeyParts { bind_types: &text, ..base },
             KeyParts { describe_only: true, ..base },
             KeyParts { sql: "select  1", ..base },
+            KeyParts { template: true, ..base },
         ];
         let cache = VerdictCache::new(100);
         cache.insert(
@@ -193,5 +236,26 @@ mod tests {
         let key = VerdictKey::new(&parts(&[], &[]));
         cache.insert(key, &verdict(r#"{"epoch":1,"decision":"allow"}"#));
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn a_template_counts_for_its_instances_if_they_may_run() {
+        let cases = [
+            (r#"{"epoch":1,"decision":"allow","cacheable":true}"#, true, true),
+            (r#"{"epoch":1,"decision":"allow","cacheable":false}"#, false, true),
+            (r#"{"epoch":1,"decision":"hold","cacheable":false}"#, false, true),
+            (r#"{"epoch":1,"decision":"deny","cacheable":true}"#, false, true),
+            // Such as a catalog that is being read: it counts now, and is asked for again.
+            (r#"{"epoch":1,"decision":"deny","cacheable":false}"#, true, false),
+        ];
+        for (json, usable, kept) in cases {
+            let cache = VerdictCache::new(4);
+            let key = VerdictKey::new(&KeyParts { template: true, ..parts(&[], &[]) });
+            let known = cache.insert_template(key, &verdict(json));
+            assert_eq!(matches!(known, Known::Usable(_)), usable, "{json}");
+            let found = cache.template(&key, 0.0);
+            assert_eq!(found.is_some(), kept, "{json}");
+            assert_eq!(matches!(found, Some(Known::Usable(_))), usable && kept, "{json}");
+        }
     }
 }

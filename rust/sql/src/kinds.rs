@@ -5,6 +5,7 @@
 
 use crate::class::Class;
 use crate::cursor::Cursor;
+use crate::{session, show};
 
 /// Which family a kind of object belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,6 +123,16 @@ const KINDS: &[(&str, Family)] = &[
     ("SHARE", SHARE),
     ("STAGE", STAGE),
 ];
+
+/// What `Head::object_kind` can be, sorted. SHOW and DESCRIBE of a kind that is not listed give its
+/// words as they stand.
+pub fn object_kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+    kinds.extend(show::SHOWN.iter().chain(&show::DESCRIBED).chain(&session::KINDS));
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
 
 /// Words between a verb and a kind that do not change the kind.
 const MODIFIERS: [&str; 9] = [

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   text ──► lex ──► tokens ──► classify ──► one Head per statement: class, verb, kind, target
-//!             └─ LexError             └─ Refusal: it can never be forwarded
+//!             └─ LexError   │         └─ Refusal: it can never be forwarded
+//!                           └► template ──► the statement without its constants
 //! ```
 //!
 //! The gate uses it for denials that need no policy; Python uses it, through `_core`, for every
@@ -35,6 +36,9 @@ mod lex;
 mod literal;
 mod session;
 mod show;
+mod template;
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -43,6 +47,8 @@ pub use calls::Call;
 pub use class::Class;
 pub use classify::{Classified, Head, Refusal, classify};
 pub use error::LexError;
+pub use kinds::object_kinds;
 pub use lex::{Limits, lex};
 pub use literal::unescape;
+pub use template::{Slot, Template, template};
 pub use token::{Token, TokenKind};

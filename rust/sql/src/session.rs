@@ -52,6 +52,10 @@ pub(crate) const PARAMETERS: [&str; 41] = [
     "WEEK_START",
 ];
 
+/// The kinds that statements of the session name, beside those of databases, schemas, roles and
+/// warehouses.
+pub(crate) const KINDS: [&str; 3] = ["SECONDARY ROLES", "SESSION", "VARIABLE"];
+
 /// `ALTER SESSION SET p = v …` and `ALTER SESSION UNSET p, …`, the cursor behind `SESSION`.
 pub(crate) fn alter(head: &mut Head, mut cursor: Cursor<'_, '_>) {
     head.class = Class::Session;

@@ -8,7 +8,7 @@ use crate::class::Class;
 use crate::classify::{Head, Refusal};
 use crate::cursor::Cursor;
 
-const SHOWN: [&str; 25] = [
+pub(crate) const SHOWN: [&str; 25] = [
     "BUILTIN FUNCTIONS",
     "COLUMNS",
     "DATABASES",
@@ -36,7 +36,7 @@ const SHOWN: [&str; 25] = [
     "WAREHOUSES",
 ];
 
-const DESCRIBED: [&str; 13] = [
+pub(crate) const DESCRIBED: [&str; 13] = [
     "DATABASE",
     "DYNAMIC TABLE",
     "FILE FORMAT",

@@ -262,3 +262,20 @@ fn barriers_are_all_but_reads_and_plain_dml() {
         assert!(!only(text).barrier, "{text}");
     }
 }
+
+#[test]
+fn every_kind_a_head_names_is_listed() {
+    let kinds = crate::object_kinds();
+    for text in [
+        "CREATE ROW ACCESS POLICY p AS (a INT) RETURNS BOOLEAN -> TRUE",
+        "DROP SCHEMA s",
+        "SHOW TERSE TABLES",
+        "DESCRIBE FILE FORMAT f",
+        "USE SECONDARY ROLES NONE",
+        "SET x = 1",
+        "ALTER SESSION SET TIMEZONE = 'UTC'",
+        "GRANT SELECT ON VIEW v TO ROLE r",
+    ] {
+        assert!(kinds.contains(&only(text).object_kind.as_str()), "{text}");
+    }
+}

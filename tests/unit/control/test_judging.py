@@ -238,6 +238,31 @@ async def test_a_verdict_that_moves_tags_is_cached_only_once_they_are_moved(
     assert one.store.rows.keys() == {("CRM", "PUBLIC", "COPY")}
 
 
+async def test_nothing_is_moved_for_a_template(session: dict[str, Any]) -> None:
+    one = court(session, *LAUNDERING)
+    epoch = one.now.epoch
+
+    answer = await one.judge.judge(
+        {
+            "reference": "r-1",
+            "epoch": epoch,
+            "session": session,
+            "database": "CRM",
+            "schema": "PUBLIC",
+            "sql": "INSERT INTO COPY SELECT ID , EMAIL FROM CUSTOMERS WHERE ID = ?",
+            "binds": ["literal-number"],
+            "template": True,
+            "describe_only": False,
+            "run": True,
+        }
+    )
+
+    assert answer["decision"] == "allow"
+    assert not answer["cacheable"], "its instances are asked for one by one"
+    assert not one.store.rows
+    assert one.now.epoch == epoch
+
+
 async def test_tags_that_cannot_be_kept_let_nothing_run(session: dict[str, Any]) -> None:
     one = court(session, *LAUNDERING)
     one.store.broken = True

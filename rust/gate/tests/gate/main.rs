@@ -12,3 +12,4 @@ mod results;
 mod rig;
 mod snowflake;
 mod statements;
+mod templates;

@@ -416,7 +416,7 @@ fn a_statement_behind_a_barrier_waits_and_is_judged_where_it_runs() {
     go.add_permits(1);
     rig.block(async { (using.await.unwrap(), reading.await.unwrap()) });
 
-    let judged = rig.plane.asked("judge").into_iter().find(|q| q["sql"] == "select * from t");
+    let judged = rig.plane.asked("judge").into_iter().find(|q| q["sql"] == "SELECT * FROM T");
     assert_eq!(judged.unwrap()["schema"], "OTHER");
 }
 
@@ -433,7 +433,7 @@ fn after_a_barrier_without_reply_the_place_is_asked_for() {
 
     assert!(rig.block(client.query("select 1")).success());
 
-    let judged = rig.plane.asked("judge").into_iter().find(|q| q["sql"] == "select 1");
+    let judged = rig.plane.asked("judge").into_iter().find(|q| q["sql"] == "SELECT 1");
     assert_eq!(judged.unwrap()["schema"], "OTHER");
 }
 
