@@ -58,4 +58,7 @@ def _explained(tree: exp.Expr) -> Counter[str]:
             names[fold(node.this.this)] += 1
         elif node.args.get("columns") and node.this is not None:
             names[fold(node.this)] += 1
+    for pivot in tree.find_all(exp.Pivot):
+        # `UNPIVOT INCLUDE NULLS (…)`
+        names["NULLS"] += pivot.args.get("include_nulls") is not None
     return names
