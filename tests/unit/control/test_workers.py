@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from snowgate.control.analysts import Analysts, Question
-from snowgate.control.refusals import NO_ANSWER, TOO_SLOW
+from snowgate.control.refusals import NO_ANSWER, TOO_LARGE, TOO_SLOW
 from snowgate.control.workers import WorkerLost, open_worker
 from snowgate.model.statement import Namespace
 from snowgate.sql.analysis import examine
@@ -135,6 +135,24 @@ async def test_a_worker_that_hangs_is_killed_and_replaced() -> None:
     assert isinstance(good, Findings)
     assert other != pid
     assert children() == before
+
+
+async def test_a_text_that_multiplies_itself_is_denied_and_the_next_is_not() -> None:
+    """446 bytes that stand for three million columns: no bound on the text sees that coming."""
+    stars = ", ".join(["*"] * 60)
+    bomb = f"with a as (select {stars} from t), b as (select {stars} from a) select {stars} from b"
+    known = catalog(T=table(*(f"C{at}" for at in range(15))))
+    analysts = Analysts(current(known), size=1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(analysts.run)
+        with trio.fail_after(5):
+            bombed = (await analysts.analyse("p", Question(bomb, HERE, "R"))).result
+            good = (await analysts.analyse("p", Question("select c1 from t", HERE, "R"))).result
+        nursery.cancel_scope.cancel()
+
+    # Killed, or refused by the analysis itself, which counts its steps.
+    assert bombed in (TOO_SLOW, TOO_LARGE) or bombed.statement.refusal is not None
+    assert good.statement.columns[0].name == "C1"
 
 
 async def test_a_worker_that_is_killed_denies_what_it_was_at_work_on() -> None:
