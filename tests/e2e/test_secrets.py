@@ -12,6 +12,8 @@ from .rig import Rig
 from .wire import Wire
 
 UPSTREAM_SECRET = b"STANDIN-SECRET"
+# How a signed token begins: `{"alg"`, `{"kid"` and `{"typ"` in base64.
+JWT_HEADS = (b"eyJhbGci", b"eyJraWQi", b"eyJ0eXAi")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +59,8 @@ def tokens(wires: list[Wire]) -> Iterator[bytes]:
         for token in (wire.token, wire.master):
             if token:
                 yield token.encode()
-                yield token.partition("_")[2].encode()
+                # Also without its prefix, of three letters and a line.
+                yield token[4:].encode()
 
 
 def test_no_file_holds_a_token_of_a_client(rig: Rig) -> None:
@@ -65,7 +68,8 @@ def test_no_file_holds_a_token_of_a_client(rig: Rig) -> None:
     key = rig.layout.path("config", "snowflake.p8").read_bytes().splitlines()[2]
     for path in files(rig):
         content = path.read_bytes()
-        assert b"eyJ" not in content or path.suffix == ".sqlite", path
+        for head in JWT_HEADS:
+            assert head not in content, path
         assert key not in content, path
         for token in ours:
             assert token not in content, path
@@ -89,7 +93,10 @@ def test_nothing_was_sent_upstream_that_the_ledger_does_not_know(rig: Rig) -> No
         entry.fields["upstream_request_id"] for entry in rig.entries() if entry.kind == "intent"
     }
     for line in rig.lines():
-        if line.sql is not None and line.session not in rig.direct_sessions:
+        # Without a session of upstream's nothing runs: a test tried the gateway's token there.
+        if line.sql is None or line.session is None:
+            continue
+        if line.session not in rig.direct_sessions:
             assert line.request_id in intents, line.path
 
 
