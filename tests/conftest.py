@@ -1,0 +1,9 @@
+"""What all tests share."""
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and that is no failure of a law.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
