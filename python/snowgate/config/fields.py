@@ -22,7 +22,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from snowgate.config.text import shown, suggest
+from snowgate._core import object_kinds
+from snowgate.config.text import nearest, shown, suggest
 from snowgate.identity.settings import ALGORITHMS, ClaimValue, safe_url
 from snowgate.policy.pattern import Glob, PatternError, parse_name
 
@@ -39,6 +40,7 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 # RFC 6901 section 3: `~` only as `~0` or `~1`.
 _POINTER = re.compile(r"(/([^/~]|~[01])*)+")
 _MAX_TEXT = 1000
+KINDS = frozenset(object_kinds())
 # Secret stores are read at start-up by their own clients; only files are built so far.
 _LATER = ("env", "exec", "vault", "aws", "gcp", "azure", "keyring")
 
@@ -235,7 +237,15 @@ def _client(value: object) -> Glob:
 
 
 def _kind(value: object) -> str:
-    return " ".join(_text(value, "a kind of object, such as `schema`").upper().split())
+    """A kind that the classifier knows: a rule with a misspelt one would match nothing."""
+    kind = " ".join(_text(value, "a kind of object, such as `schema`").upper().split())
+    if kind not in KINDS:
+        raise Wrong(
+            f"`{shown(kind.lower())}` is no kind of object",
+            nearest(kind, KINDS).lower()
+            or "write what follows CREATE, SHOW or DESCRIBE, such as `schema` or `users`",
+        )
+    return kind
 
 
 def _listed(value: object) -> object:
@@ -289,7 +299,9 @@ Claim = Annotated[
     WithJsonSchema({"type": ["string", "integer", "boolean"]}),
 ]
 Client = Annotated[Glob, PlainValidator(_client), WithJsonSchema({"type": "string"})]
-Kind = Annotated[str, BeforeValidator(_kind)]
+Kind = Annotated[
+    str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "examples": ["schema"]})
+]
 
 
 def one_of(value: str, words: dict[str, T], what: str) -> T:

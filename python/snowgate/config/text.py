@@ -19,7 +19,11 @@ def shown(text: str) -> str:
 def suggest(word: str, known: Iterable[str], *, what: str = "known") -> str:
     """A remedy for a word that is none of the known ones."""
     words = sorted(known)
-    near = difflib.get_close_matches(word[:MAX_SHOWN], words, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    return f"{what}: {', '.join(f'`{one}`' for one in words)}" if words else ""
+    listed = f"{what}: {', '.join(f'`{one}`' for one in words)}" if words else ""
+    return nearest(word, words) or listed
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """As `suggest`, of words that are too many to list; empty if none is near."""
+    near = difflib.get_close_matches(word[:MAX_SHOWN], sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else ""

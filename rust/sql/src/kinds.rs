@@ -124,11 +124,12 @@ const KINDS: &[(&str, Family)] = &[
     ("STAGE", STAGE),
 ];
 
-/// What `Head::object_kind` can be, sorted. SHOW and DESCRIBE of a kind that is not listed give its
-/// words as they stand.
+/// What `Head::object_kind` can be, sorted. It is empty where a head names no kind, and for SHOW and
+/// DESCRIBE of a kind that is not listed.
 pub fn object_kinds() -> Vec<&'static str> {
     let mut kinds: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
-    kinds.extend(show::SHOWN.iter().chain(&show::DESCRIBED).chain(&session::KINDS));
+    kinds.extend(show::SHOWN.iter().chain(&show::OTHERS).chain(&show::DESCRIBED));
+    kinds.extend(&session::KINDS);
     kinds.sort_unstable();
     kinds.dedup();
     kinds

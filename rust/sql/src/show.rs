@@ -7,6 +7,7 @@
 use crate::class::Class;
 use crate::classify::{Head, Refusal};
 use crate::cursor::Cursor;
+use crate::kinds::take_kind;
 
 pub(crate) const SHOWN: [&str; 25] = [
     "BUILTIN FUNCTIONS",
@@ -52,15 +53,97 @@ pub(crate) const DESCRIBED: [&str; 13] = [
     "WAREHOUSE",
 ];
 
+/// What SHOW lists beside that. Each is `account-metadata`, and a rule can name it.
+pub(crate) const OTHERS: [&str; 78] = [
+    "ACCOUNTS",
+    "AGENTS",
+    "AGGREGATION POLICIES",
+    "ALERTS",
+    "API INTEGRATIONS",
+    "APPLICATION PACKAGES",
+    "APPLICATION ROLES",
+    "APPLICATIONS",
+    "AUTHENTICATION POLICIES",
+    "AVAILABLE LISTINGS",
+    "BACKUP POLICIES",
+    "BACKUP SETS",
+    "CALLER GRANTS",
+    "CATALOG INTEGRATIONS",
+    "CHANNELS",
+    "CLASSES",
+    "COMPUTE POOLS",
+    "CONNECTIONS",
+    "CONTACTS",
+    "CORTEX SEARCH SERVICES",
+    "DATA METRIC FUNCTIONS",
+    "DATASETS",
+    "DBT PROJECTS",
+    "DELEGATED AUTHORIZATIONS",
+    "EVENT TABLES",
+    "EXTERNAL ACCESS INTEGRATIONS",
+    "EXTERNAL FUNCTIONS",
+    "EXTERNAL TABLES",
+    "EXTERNAL VOLUMES",
+    "FAILOVER GROUPS",
+    "FUTURE GRANTS",
+    "GIT REPOSITORIES",
+    "GLOBAL ACCOUNTS",
+    "GRANTS",
+    "HYBRID TABLES",
+    "ICEBERG TABLES",
+    "IMAGE REPOSITORIES",
+    "INDEXES",
+    "INTEGRATIONS",
+    "JOIN POLICIES",
+    "LISTINGS",
+    "LOCKS",
+    "MANAGED ACCOUNTS",
+    "MASKING POLICIES",
+    "MODELS",
+    "NETWORK POLICIES",
+    "NETWORK RULES",
+    "NOTEBOOKS",
+    "NOTIFICATION INTEGRATIONS",
+    "ORGANIZATION ACCOUNTS",
+    "PACKAGES POLICIES",
+    "PASSWORD POLICIES",
+    "PIPES",
+    "PRIVACY POLICIES",
+    "PROJECTION POLICIES",
+    "REGIONS",
+    "REPLICATION ACCOUNTS",
+    "REPLICATION DATABASES",
+    "REPLICATION GROUPS",
+    "RESOURCE MONITORS",
+    "ROW ACCESS POLICIES",
+    "SECRETS",
+    "SECURITY INTEGRATIONS",
+    "SEMANTIC VIEWS",
+    "SERVICES",
+    "SESSION POLICIES",
+    "SESSIONS",
+    "SHARES",
+    "STAGES",
+    "STORAGE INTEGRATIONS",
+    "STREAMLITS",
+    "TAGS",
+    "TASKS",
+    "TRANSACTIONS",
+    "USERS",
+    "VARIABLES",
+    "VERSIONS",
+    "WORKSPACES",
+];
+
 pub(crate) fn show(head: &mut Head, mut cursor: Cursor<'_, '_>) {
     cursor.eat("TERSE");
-    match SHOWN.iter().find(|kind| cursor.eat(kind)) {
-        Some(kind) => {
-            head.class = Class::Show;
-            (*kind).clone_into(&mut head.object_kind);
-        }
-        None => unlisted(head, &cursor),
+    if let Some(kind) = SHOWN.iter().find(|kind| cursor.eat(kind)) {
+        head.class = Class::Show;
+        (*kind).clone_into(&mut head.object_kind);
+        return;
     }
+    let kind = OTHERS.into_iter().find(|kind| cursor.eat(kind));
+    metadata(head, kind);
 }
 
 pub(crate) fn describe(head: &mut Head, mut cursor: Cursor<'_, '_>) {
@@ -74,27 +157,19 @@ pub(crate) fn describe(head: &mut Head, mut cursor: Cursor<'_, '_>) {
         });
         return;
     }
-    match DESCRIBED.iter().find(|kind| cursor.eat(kind)) {
-        Some(kind) => {
-            head.class = Class::Describe;
-            (*kind).clone_into(&mut head.object_kind);
-            head.target = cursor.name().unwrap_or_default();
-            head.target_end = cursor.taken_to();
-        }
-        None => unlisted(head, &cursor),
+    if let Some(kind) = DESCRIBED.iter().find(|kind| cursor.eat(kind)) {
+        head.class = Class::Describe;
+        (*kind).clone_into(&mut head.object_kind);
+        head.target = cursor.name().unwrap_or_default();
+        head.target_end = cursor.taken_to();
+        return;
     }
+    let kind = take_kind(&mut cursor).map(|kind| kind.name);
+    metadata(head, kind);
 }
 
-/// The kind, as far as its words go, so that a rule can name it.
-fn unlisted(head: &mut Head, cursor: &Cursor<'_, '_>) {
-    const ENDS: [&str; 12] =
-        ["LIKE", "IN", "ON", "TO", "OF", "FOR", "FROM", "STARTS", "LIMIT", "HISTORY", "IF", "WITH"];
-    let mut cursor = *cursor;
-    let mut words = Vec::new();
-    while words.len() < 3 && !cursor.word().is_empty() && !ENDS.contains(&cursor.word().as_str()) {
-        words.push(cursor.word());
-        cursor.next();
-    }
+/// A kind that no table lists stays empty: it could be any that a rule names.
+fn metadata(head: &mut Head, kind: Option<&str>) {
     head.class = Class::AccountMetadata;
-    head.object_kind = words.join(" ");
+    kind.unwrap_or_default().clone_into(&mut head.object_kind);
 }

@@ -65,7 +65,6 @@ fn ddl_has_the_class_of_its_verb_for_data() {
         "grant",
         &[
             "GRANT SELECT ON ALL TABLES IN SCHEMA a.b TO ROLE public",
-            "REVOKE ROLE a FROM ROLE b",
             "GRANT OWNERSHIP ON TABLE t TO ROLE r REVOKE CURRENT GRANTS",
         ],
     );
@@ -170,6 +169,8 @@ fn show_and_describe_have_a_table_of_kinds() {
     );
     refused("result-by-id", &["DESCRIBE RESULT '01b0'"]);
     assert_eq!(only("SHOW NETWORK POLICIES LIKE 'x'").object_kind, "NETWORK POLICIES");
+    assert_eq!(only("DESC USER u").object_kind, "USER");
+    assert_eq!(only("SHOW FROBNICATORS").object_kind, "");
 }
 
 #[test]
@@ -275,6 +276,8 @@ fn every_kind_a_head_names_is_listed() {
         "SET x = 1",
         "ALTER SESSION SET TIMEZONE = 'UTC'",
         "GRANT SELECT ON VIEW v TO ROLE r",
+        "SHOW USERS LIKE '%svc%'",
+        "DESC TASK a.b",
     ] {
         assert!(kinds.contains(&only(text).object_kind.as_str()), "{text}");
     }

@@ -69,6 +69,10 @@ HOLD = "hold: {approvers: data-platform}"
             *(20, "limits.statement_size", "`1MB` is no size", "`1MiB`"),
         ),
         # rules
+        (
+            (READS, "match: {class: create, kind: [table, shema]}, deny: no"),
+            *(27, "rules[2].match.kind[1]", "`shema` is no kind", "did you mean `schema`?"),
+        ),
         (("mask: partial", "mask: blur"), 26, "rules[1].mask", "`blur` is no mask", "redact"),
         (("mask: partial", "mask: pass"), 26, "rules[1].mask", "`pass` is no mask", ""),
         (("mask: partial", "mask: {partial: [0, 99]}"), 26, "rules[1].mask", "keeps 0 to 8", ""),
