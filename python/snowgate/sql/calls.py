@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import columns, conversions
+from snowgate.sql import columns, conversions, magnitude
 from snowgate.sql.functions import Effect, Function, Role, builtins
 from snowgate.sql.names import dynamic_name, fold
 from snowgate.sql.relations import Scope
@@ -70,8 +70,9 @@ def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
     if function.returns is None:
         results = _results(name, values)
         conversions.check_common(walk.state, results)
+        magnitude.alternatives(walk.state, results, values)
         return derived(values, family_of(results))
-    return derived(values, function.returns)
+    return magnitude.called(walk.state, name, values, derived(values, function.returns))
 
 
 def name_of(node: exp.Anonymous) -> str:

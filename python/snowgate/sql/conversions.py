@@ -22,7 +22,7 @@ from snowgate.sql.state import Knob, State
 from snowgate.sql.values import Family, Value
 
 # Text, or something that may hold text: converting it to another family can fail.
-_LOOSE = frozenset({Family.TEXT, Family.VARIANT, Family.ANY})
+LOOSE = frozenset({Family.TEXT, Family.VARIANT, Family.ANY})
 _STRICT = frozenset({Family.NUMBER, Family.TIME, Family.BOOL, Family.BINARY})
 # Conversions that cannot fail, beside those to text.
 _SAFE = frozenset(
@@ -40,9 +40,6 @@ _CONSTANT_CASTS = {
     Family.TIME: re.compile(r"\d{4}-[01]\d-[0-3]\d([ T][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?)?"),
     Family.BOOL: re.compile(r"true|false", re.IGNORECASE),
 }
-# A number has 38 digits; products of tagged values and constants stay far below with these.
-_MAX_DIGITS = 18
-_MAX_FACTORS = 3
 # A text of a hundred thousand characters is no error yet.
 _HUGE_DIGITS = 5
 
@@ -50,42 +47,34 @@ _HUGE_DIGITS = 5
 def check_common(state: State, values: Sequence[Value]) -> None:
     """Values that are compared, or branches of one value: text becomes what the others are."""
     if any(value.family in _STRICT for value in values):
-        _fail_if(
+        fail_if(
             state,
-            [value for value in values if value.family in _LOOSE],
+            [value for value in values if value.family in LOOSE],
             "compares or mixes a tagged column with values of another type",
         )
 
 
 def check_arithmetic(state: State, values: Sequence[Value]) -> None:
     """Text in arithmetic is converted to numbers."""
-    loose = [value for value in values if value.family in _LOOSE]
-    _fail_if(state, loose, "calculates with a tagged column that is not a number")
+    loose = [value for value in values if value.family in LOOSE]
+    fail_if(state, loose, "calculates with a tagged column that is not a number")
 
 
 def check_boolean(state: State, values: Sequence[Value]) -> None:
     """Text as a condition is converted to a truth value."""
     loose = [value for value in values if value.family in (Family.TEXT, Family.VARIANT)]
-    _fail_if(state, loose, "uses a tagged column that is no truth value as a condition")
+    fail_if(state, loose, "uses a tagged column that is no truth value as a condition")
 
 
 def check_division(state: State, divisor: exp.Expr, values: Sequence[Value]) -> None:
     """A divisor can be zero."""
     if not _never_zero(divisor):
-        _fail_if(
+        fail_if(
             state,
             values,
             "divides on account of a tagged column, and the divisor may be zero",
             always=True,
         )
-
-
-def check_overflow(state: State, factors: Sequence[exp.Expr], values: Sequence[Value]) -> None:
-    """A product can exceed 38 digits."""
-    digits = sum(_digits(factor) for factor in factors)
-    tainted = [value for value in values if value.touched]
-    if digits > _MAX_DIGITS or len(tainted) > _MAX_FACTORS:
-        _fail_if(state, tainted, "multiplies a tagged column beyond what a number can hold")
 
 
 def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
@@ -102,7 +91,7 @@ def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
         return
     if _plain_constant(node.this, target):
         return
-    _fail_if(state, [operand], "converts a tagged column, which can fail", always=True)
+    fail_if(state, [operand], "converts a tagged column, which can fail", always=True)
 
 
 def check_arguments(
@@ -117,10 +106,13 @@ def check_arguments(
         case Fallible.ALWAYS:
             risky = list(values)
         case Fallible.TEXT:
-            risky = [value for value in values if value.family in _LOOSE]
+            risky = [value for value in values if value.family in LOOSE]
+        case Fallible.TEXT_LATER:
+            risky = [value for value in values if value.family in LOOSE]
+            risky += [value for value in values[1:] if value.touched]
         case Fallible.NUMBER_LATER:
             # The second argument of SPLIT_PART and its kin is text: a tagged one is rare.
-            risky = [value for value in values[1:] if value.family in _LOOSE and value.touched]
+            risky = [value for value in values[1:] if value.family in LOOSE and value.touched]
         case Fallible.LATER:
             later = zip(nodes[1:], values[1:], strict=False)
             risky = [value for node, value in later if value.touched or not _harmless(node)]
@@ -134,10 +126,10 @@ def check_arguments(
             )
             risky = [] if constant else list(values[::2])
     always = fallible in (Fallible.ALWAYS, Fallible.PATTERN)
-    _fail_if(state, risky, f"calls `{name}`, which can fail on account of a tagged column", always)
+    fail_if(state, risky, f"calls `{name}`, which can fail on account of a tagged column", always)
 
 
-def _fail_if(state: State, values: Sequence[Value], reason: str, always: bool = False) -> None:
+def fail_if(state: State, values: Sequence[Value], reason: str, always: bool = False) -> None:
     """A violation if one of the values, or what decides whether they are evaluated, is tagged.
 
     Args:
@@ -212,7 +204,7 @@ def fits_column(column: Value, constant: Family) -> bool:
     """Whether comparing a column with a constant converts the constant, not the column."""
     if constant in (Family.NULL, column.family):
         return True
-    if column.family in _LOOSE:
+    if column.family in LOOSE:
         return constant is Family.TEXT
     return constant in (Family.TEXT, Family.NUMBER)
 
@@ -250,15 +242,3 @@ def _never_zero(node: exp.Expr) -> bool:
 def _is_zero(node: exp.Expr) -> bool:
     text = str(node.this).partition("E")[0].partition("e")[0]
     return isinstance(node, exp.Literal) and not node.is_string and not text.strip("0.")
-
-
-def _digits(node: exp.Expr) -> int:
-    """Digits before the point of a constant factor, all that a nested product multiplies with."""
-    while isinstance(node, (exp.Paren, exp.Neg)):
-        node = node.this
-    if isinstance(node, exp.Mul):
-        return _digits(node.this) + _digits(node.expression)
-    if isinstance(node, exp.Literal) and not node.is_string:
-        text = str(node.this)
-        return 100 if "e" in text.lower() else len(text.partition(".")[0])
-    return 0

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from snowgate.sql import calls, columns, conversions, windows
+from snowgate.sql import calls, columns, conversions, magnitude, windows
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import Family, Value, branches, clean, derived
+from snowgate.sql.values import ANY_DIGITS, Family, Value, branches, clean, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -52,7 +52,9 @@ def _constant(family: Family) -> Handler:
 
 
 def _literal(_walk: Walk, node: exp.Literal, _scope: Scope) -> Value:
-    return clean(Family.TEXT if node.args.get("is_string") else Family.NUMBER)
+    if node.args.get("is_string"):
+        return clean(Family.TEXT)
+    return clean(Family.NUMBER, magnitude.digits_of(str(node.this)))
 
 
 def _derived(family: Family) -> Handler:
@@ -82,18 +84,18 @@ def _negation(walk: Walk, node: exp.Not, scope: Scope) -> Value:
 
 def _sum(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     """Addition and subtraction, of dates and intervals too."""
-    values = _values(walk, operands(node), scope)
-    conversions.check_arithmetic(walk.state, values)
-    timed = any(item.family is Family.TIME for item in values)
-    return derived(values, Family.TIME if timed else Family.NUMBER)
-
-
-def _product(walk: Walk, node: exp.Mul, scope: Scope) -> Value:
     parts = operands(node)
     values = _values(walk, parts, scope)
     conversions.check_arithmetic(walk.state, values)
-    conversions.check_overflow(walk.state, parts, values)
-    return derived(values, Family.NUMBER)
+    if any(item.family is Family.TIME for item in values):
+        return magnitude.moved(walk.state, parts, values)
+    return magnitude.total(walk.state, values)
+
+
+def _product(walk: Walk, node: exp.Mul, scope: Scope) -> Value:
+    values = _values(walk, operands(node), scope)
+    conversions.check_arithmetic(walk.state, values)
+    return magnitude.product(walk.state, values)
 
 
 def _quotient(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
@@ -101,13 +103,13 @@ def _quotient(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     values = _values(walk, parts, scope)
     conversions.check_arithmetic(walk.state, values)
     conversions.check_division(walk.state, parts[1], values)
-    return derived(values, Family.NUMBER)
+    return magnitude.quotient(walk.state, parts[1], values)
 
 
 def _sign(walk: Walk, node: exp.Neg, scope: Scope) -> Value:
     operand = _inner(walk, node, scope)
     conversions.check_arithmetic(walk.state, [operand])
-    return derived([operand], Family.NUMBER)
+    return magnitude.total(walk.state, [operand])
 
 
 def _comparison(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
@@ -188,6 +190,7 @@ def _case(walk: Walk, node: exp.Case, scope: Scope) -> Value:
     else:
         conversions.check_boolean(state, conditions)
     conversions.check_common(state, results)
+    magnitude.alternatives(state, results, [*conditions, *results])
     return derived([*conditions, *results], branches(results).family)
 
 
@@ -196,7 +199,7 @@ def _cast(walk: Walk, node: exp.Cast, scope: Scope) -> Value:
     target = conversions.target_family(node)
     if not isinstance(node, exp.TryCast):
         conversions.check_cast(walk.state, node, operand)
-    return derived([operand], target)
+    return magnitude.converted(walk.state, operand, target)
 
 
 def _extract(walk: Walk, node: exp.Extract, scope: Scope) -> Value:
@@ -224,11 +227,11 @@ def _parameter(walk: Walk, node: exp.Parameter, scope: Scope) -> Value:
     position = node.args["this"]
     if isinstance(position, exp.Literal):
         return columns.by_position(walk, position, scope, None)
-    return clean(Family.ANY)
+    return clean(Family.ANY, ANY_DIGITS)
 
 
 def _bind(walk: Walk, node: exp.Placeholder, _scope: Scope) -> Value:
-    return clean(conversions.bind_family(walk.state, node))
+    return clean(conversions.bind_family(walk.state, node), ANY_DIGITS)
 
 
 def _order(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
@@ -242,7 +245,9 @@ def _order(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
 
 def _interval(walk: Walk, node: exp.Interval, scope: Scope) -> Value:
     amount = node.args.get("this")
-    return derived([] if amount is None else [walk.value(amount, scope)], Family.TIME)
+    if amount is None:
+        return clean(Family.TIME, ANY_DIGITS)
+    return magnitude.interval(amount, walk.value(amount, scope))
 
 
 _HANDLERS: dict[type, Handler] = {

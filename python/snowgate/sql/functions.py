@@ -30,6 +30,7 @@ class Fallible(Enum):
     NEVER = "never"
     ALWAYS = "always"
     TEXT = "text"  # text and variants, which are converted
+    TEXT_LATER = "text-later"  # text and variants, and all from the second argument on
     LATER = "later"  # from the second argument on
     NUMBER_LATER = "number-later"  # text from the second argument on
     PATTERN = "pattern"  # the second, a pattern, which can be invalid whatever it is

@@ -12,7 +12,7 @@ from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold, names_of, resolve
 from snowgate.sql.relations import NOWHERE, Column, Relation, Scope
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import CLEAN, Shape, Value, branches, derived
+from snowgate.sql.values import ANY_DIGITS, CLEAN, Shape, Value, branches, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -93,16 +93,24 @@ def _recursive(walk: Walk, body: exp.Expr, name: str, names: list[str], scope: S
     first = body
     while isinstance(first, _SET_OPERATIONS):
         first = first.this
-    relation = walk.query(first, scope).renamed(names)
+    relation = _of_any_size(walk.query(first, scope).renamed(names))
     for _ in range(_MAX_ROUNDS):
         scope.ctes[name] = relation
-        grown = walk.query(body, scope).renamed(names)
+        grown = _of_any_size(walk.query(body, scope).renamed(names))
         if _same(grown, relation):
             return grown
         relation = grown
     return replace(
         relation, columns=tuple(Column(c.name, relation.everything()) for c in relation.columns)
     )
+
+
+def _of_any_size(relation: Relation) -> Relation:
+    """Who knows how often a number is multiplied."""
+    columns = (
+        Column(column.name, replace(column.value, digits=ANY_DIGITS)) for column in relation.columns
+    )
+    return replace(relation, columns=tuple(columns))
 
 
 def _same(one: Relation, two: Relation) -> bool:

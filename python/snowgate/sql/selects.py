@@ -277,7 +277,9 @@ def _check_order_by(
 
 
 def _ordinal(key: exp.Expr, columns: tuple[Column, ...] | list[Column]) -> Value | None:
-    """The output that a bare number names."""
+    """The output that a number names, also one in brackets or with a collation."""
+    while isinstance(key, (exp.Paren, exp.Collate)):
+        key = key.this
     if not isinstance(key, exp.Literal) or key.is_string:
         return None
     text = str(key.this)

@@ -21,6 +21,11 @@ from snowgate.model.statement import OutputColumn
 
 NO_TAGS: frozenset[str] = frozenset()
 
+# Digits before the point that a number of a column or a function is taken to have.
+COLUMN_DIGITS = 17
+# Nobody knows how many.
+ANY_DIGITS = 1000
+
 
 class Shape(IntEnum):
     """How a tagged value relates to the column it comes from; a larger one is further away."""
@@ -56,6 +61,7 @@ class Value:
         family: Its type.
         origin: The one column that a comparable value comes from; empty where there are several.
         folds: LOWER, UPPER and TRIM on the way, innermost first.
+        digits: Digits before the point at most, of a number.
     """
 
     tags: frozenset[str] = NO_TAGS
@@ -65,6 +71,7 @@ class Value:
     family: Family = Family.ANY
     origin: str = ""
     folds: tuple[str, ...] = ()
+    digits: int = COLUMN_DIGITS
 
     @property
     def tainted(self) -> bool:
@@ -100,27 +107,32 @@ CLEAN = Value()
 UNKNOWN = Value(shape=Shape.DERIVED, unknown=True)
 
 
-def clean(family: Family) -> Value:
+def clean(family: Family, digits: int = COLUMN_DIGITS) -> Value:
     """A value that nothing tagged decides."""
-    return _CLEAN[family]
+    known = _CLEAN[family]
+    return known if digits == COLUMN_DIGITS else replace(known, digits=digits)
 
 
 _CLEAN = {family: Value(family=family) for family in Family}
+_WITHOUT_DIGITS = frozenset({Family.TEXT, Family.BOOL, Family.BINARY, Family.NULL})
 
 
 def derived(values: Iterable[Value], family: Family = Family.ANY) -> Value:
     """A value computed from others: whatever touches any of them touches it."""
-    tags, grouping, unknown = NO_TAGS, NO_TAGS, False
+    tags, grouping, unknown, digits = NO_TAGS, NO_TAGS, False, 0
     for value in values:
+        digits = max(digits, value.digits)
         if value.tags:
             tags |= value.tags
         if value.grouping:
             grouping |= value.grouping
         unknown = unknown or value.unknown
+    if not digits or family in _WITHOUT_DIGITS:
+        digits = COLUMN_DIGITS
     if not tags and not grouping and not unknown:
-        return clean(family)
+        return clean(family, digits)
     shape = Shape.DERIVED if tags or unknown else Shape.CLEAN
-    return Value(tags, shape, unknown, grouping, family)
+    return Value(tags, shape, unknown, grouping, family, digits=digits)
 
 
 def branches(values: Iterable[Value]) -> Value:

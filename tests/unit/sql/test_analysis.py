@@ -168,6 +168,12 @@ def test_a_bind_of_another_type_would_convert_the_column() -> None:
     assert knobs(sql, binds=["FIXED"]) == {"pii_error_oracle"}
 
 
+@pytest.mark.parametrize("key", ["2", "(2)", "((2))", "2 COLLATE 'en'", "(2) DESC", "2.0", "ALL"])
+def test_an_order_by_place_is_found_in_brackets_too(key: str) -> None:
+    assert knobs(f"SELECT id, email FROM customers ORDER BY {key}") == {"pii_order"}
+    assert knobs(f"SELECT city, id FROM customers ORDER BY {key}") == set()
+
+
 def test_explain_reports_the_predicates_and_writes_nothing() -> None:
     statement = see("EXPLAIN UPDATE products SET name = c.email FROM customers c WHERE c.ssn > '5'")
 
