@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import Parameter
 
-from snowgate.audit.render import visible
+from snowgate.audit.render import visible, visible_json
 from snowgate.config import load_config
 from snowgate.console.client import ApprovalsClient
 from snowgate.errors import ConfigError
@@ -109,4 +108,4 @@ def _print(approval: Mapping[str, Any], *, json: bool) -> int:
 
 
 def _print_json(value: object) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.write(visible_json(value).encode() + b"\n")
