@@ -23,7 +23,7 @@ use crate::{
     text::{Kek, TextKeys},
     tile::TileId,
     tree::{Frontier, Hash},
-    writer::{Message, Writer, open_segment},
+    writer::{Message, Pace, Writer, open_segment},
 };
 
 /// Size at which the next segment is begun: a handful of files a day at a thousand entries a second,
@@ -301,16 +301,30 @@ impl Ledger {
         entry: NewEntry,
         done: impl FnOnce(Result<u64, LedgerError>) + Send + 'static,
     ) {
+        self.send(entry, Box::new(done), Pace::Now);
+    }
+
+    /// Records an entry that nobody waits for: it reaches the disk with the next one that somebody
+    /// does, or about 20 ms later. Otherwise as [`Self::append`].
+    pub fn append_later(
+        &self,
+        entry: NewEntry,
+        done: impl FnOnce(Result<u64, LedgerError>) + Send + 'static,
+    ) {
+        self.send(entry, Box::new(done), Pace::Later);
+    }
+
+    fn send(&self, entry: NewEntry, done: Callback, pace: Pace) {
         let shared = &self.0.shared;
         let weight = entry.weight();
-        let done = Done::new(shared, weight, Box::new(done));
+        let done = Done::new(shared, weight, done);
         if shared.waiting_bytes.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
             done.call(Err(LedgerError::Busy));
         } else if let Err(error) = shared.check() {
             done.call(Err(error));
         } else {
             // On failure the message comes back and is dropped, which says `Closed`.
-            let _ = self.0.messages.send(Message::Append(entry, done));
+            let _ = self.0.messages.send(Message::Append(entry, done, pace));
         }
     }
 

@@ -73,16 +73,58 @@ fn hammer(home: &Home, appenders: usize, each: usize) -> Duration {
     took
 }
 
+/// Batches on disk: each ends with a note that names the log twice.
+fn syncs(home: &Home) -> usize {
+    let segment = std::fs::read(home.dir().join("segments/00000000000000000000.seg")).unwrap();
+    segment.windows(8).filter(|window| window == b"snowgate").count() / 2
+}
+
 #[test]
 fn entries_that_come_together_share_a_sync() {
     let home = Home::new();
 
     hammer(&home, 32, 50);
 
-    let segment = std::fs::read(home.dir().join("segments/00000000000000000000.seg")).unwrap();
-    let batches = segment.windows(8).filter(|window| window == b"snowgate").count() / 2;
+    let batches = syncs(&home);
     assert_eq!(home.verify().unwrap().size, 1600);
     assert!(batches < 800, "{batches} syncs for 1600 entries");
+}
+
+#[test]
+fn what_nobody_waits_for_rides_with_the_next_entry() {
+    let home = Home::new();
+    let ledger = home.open();
+    let before = syncs(&home);
+
+    for _ in 0..20 {
+        let (sender, receiver) = mpsc::channel();
+        ledger.append_later(entry("note", &json!({})), move |result| {
+            sender.send(result).unwrap();
+        });
+        append(&ledger, entry("note", &json!({}))).unwrap();
+        assert!(receiver.try_recv().unwrap().is_ok(), "it came first, and is acknowledged first");
+    }
+
+    // One more each time the thread that writes happens to sleep for 20 ms between the two.
+    assert!(syncs(&home) - before < 30);
+    ledger.close().unwrap();
+    assert_eq!(home.verify().unwrap().size, 40);
+}
+
+#[test]
+fn what_nobody_waits_for_is_on_disk_soon_or_at_the_close() {
+    let home = Home::new();
+    let ledger = home.open();
+    let (sender, receiver) = mpsc::channel();
+    let begun = Instant::now();
+
+    ledger.append_later(entry("note", &json!({})), move |result| sender.send(result).unwrap());
+
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(5)).unwrap().unwrap(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(15), "it waits for company");
+    ledger.append_later(entry("note", &json!({})), |result| assert!(result.is_ok()));
+    ledger.close().unwrap();
+    assert_eq!(home.verify().unwrap().size, 2);
 }
 
 #[test]
