@@ -10,14 +10,15 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
 
-use crate::{Decision, Verdict, retry::parts_digest};
+use crate::{Decision, Verdict, retry::digest_part};
 
 /// Digest of a verdict's inputs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct VerdictKey([u8; 32]);
 
-/// The inputs of a verdict. Whatever policy or analysis can read must be here.
+/// The inputs of a verdict beside the text. Whatever policy or analysis can read must be here.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyParts<'a> {
     /// Epoch of policy, catalog and identities.
@@ -41,26 +42,32 @@ pub struct KeyParts<'a> {
     /// Session and count of its statements that may have changed how names resolve (temporary
     /// objects, variables, parameters); `None` while there are none, so that sessions share verdicts.
     pub overlay: Option<(&'a str, u64)>,
-    /// Types of the binds, in order.
-    pub bind_types: &'a [String],
     /// Only the shape of the result is asked for.
     pub describe_only: bool,
+}
+
+/// The text that a verdict is about.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyText<'a> {
     /// Exact text, or a template's.
     pub sql: &'a str,
-    /// `sql` is a template, and its slots are among the bind types.
+    /// Types of the binds, in order; of a template, those of its slots too.
+    pub bind_types: &'a [String],
+    /// `sql` is a template.
     pub template: bool,
 }
 
-impl VerdictKey {
-    /// Digest of `parts`.
+/// The keys of one session in one epoch, whatever the text.
+#[derive(Clone)]
+pub struct VerdictKeys(Sha256);
+
+impl VerdictKeys {
+    /// The keys for `parts`.
     pub fn new(parts: &KeyParts<'_>) -> Self {
         let (overlay_session, overlay_count) = parts.overlay.unwrap_or(("", 0));
-        let group_count = (parts.groups.len() as u64).to_be_bytes();
-        let epoch = parts.epoch.to_be_bytes();
-        let overlay_count = overlay_count.to_be_bytes();
-        let kind = [u8::from(parts.describe_only), u8::from(parts.template)];
-        let mut fields: Vec<&[u8]> = vec![
-            &epoch,
+        let mut digest = Sha256::new();
+        for part in [
+            parts.epoch.to_be_bytes().as_slice(),
             parts.input.as_bytes(),
             parts.principal.as_bytes(),
             parts.role.as_bytes(),
@@ -69,14 +76,27 @@ impl VerdictKey {
             parts.database.as_bytes(),
             parts.schema.as_bytes(),
             overlay_session.as_bytes(),
-            &overlay_count,
-            &kind,
-            parts.sql.as_bytes(),
-            &group_count,
-        ];
-        fields.extend(parts.groups.iter().map(String::as_bytes));
-        fields.extend(parts.bind_types.iter().map(String::as_bytes));
-        Self(parts_digest(&fields))
+            &overlay_count.to_be_bytes(),
+            &[u8::from(parts.describe_only)],
+            &(parts.groups.len() as u64).to_be_bytes(),
+        ] {
+            digest_part(&mut digest, part);
+        }
+        for group in parts.groups {
+            digest_part(&mut digest, group.as_bytes());
+        }
+        Self(digest)
+    }
+
+    /// The key for a text.
+    pub fn key(&self, text: &KeyText<'_>) -> VerdictKey {
+        let mut digest = self.0.clone();
+        digest_part(&mut digest, &[u8::from(text.template)]);
+        digest_part(&mut digest, text.sql.as_bytes());
+        for kind in text.bind_types {
+            digest_part(&mut digest, kind.as_bytes());
+        }
+        VerdictKey(digest.finalize().into())
     }
 }
 
@@ -158,7 +178,7 @@ fn is_passing(verdict: &Verdict) -> bool {
 mod tests {
     use super::*;
 
-    fn parts<'a>(groups: &'a [String], binds: &'a [String]) -> KeyParts<'a> {
+    fn parts(groups: &[String]) -> KeyParts<'_> {
         KeyParts {
             epoch: 1,
             input: "input",
@@ -170,11 +190,14 @@ mod tests {
             database: "D",
             schema: "S",
             overlay: None,
-            bind_types: binds,
             describe_only: false,
-            sql: "select 1",
-            template: false,
         }
+    }
+
+    const TEXT: KeyText<'static> = KeyText { sql: "select 1", bind_types: &[], template: false };
+
+    fn key() -> VerdictKey {
+        VerdictKeys::new(&parts(&[])).key(&TEXT)
     }
 
     fn verdict(json: &str) -> Arc<Verdict> {
@@ -184,43 +207,48 @@ mod tests {
     #[test]
     fn sessions_that_differ_in_one_input_never_share_a_verdict() {
         let groups = ["a".to_owned(), "b".to_owned()];
-        let fewer = ["a".to_owned()];
-        let none: [String; 0] = [];
-        let text = ["b".to_owned()];
-        let base = parts(&groups, &none);
+        let base = parts(&groups);
+        let fewer = parts(groups.get(..1).unwrap());
+        let binds = ["b".to_owned()];
         let variants = [
             KeyParts { epoch: 2, ..base },
             KeyParts { input: "other", ..base },
             KeyParts { principal: "q", ..base },
-            KeyParts { groups: &fewer, ..base },
-            KeyParts { groups: &fewer, bind_types: &text, ..base },
+            fewer,
             KeyParts { role: "Q", ..base },
             KeyParts { client_app: "other", ..base },
             KeyParts { source: "10.0.0.2", ..base },
             KeyParts { database: "E", ..base },
             KeyParts { schema: "T", ..base },
             KeyParts { overlay: Some(("s", 1)), ..base },
-            KeyParts { bind_types: &text, ..base },
             KeyParts { describe_only: true, ..base },
-            KeyParts { sql: "select  1", ..base },
-            KeyParts { template: true, ..base },
         ];
         let cache = VerdictCache::new(100);
+        let keys = VerdictKeys::new(&base);
         cache.insert(
-            VerdictKey::new(&base),
+            keys.key(&TEXT),
             &verdict(r#"{"epoch":1,"decision":"allow","cacheable":true}"#),
         );
 
-        assert!(cache.get(&VerdictKey::new(&base), 0.0).is_some());
+        assert!(cache.get(&keys.key(&TEXT), 0.0).is_some());
         for variant in &variants {
-            assert!(cache.get(&VerdictKey::new(variant), 0.0).is_none(), "{variant:?}");
+            assert!(cache.get(&VerdictKeys::new(variant).key(&TEXT), 0.0).is_none(), "{variant:?}");
         }
+        for text in [
+            KeyText { sql: "select  1", ..TEXT },
+            KeyText { bind_types: &binds, ..TEXT },
+            KeyText { template: true, ..TEXT },
+        ] {
+            assert!(cache.get(&keys.key(&text), 0.0).is_none(), "{text:?}");
+        }
+        let shifted = VerdictKeys::new(&fewer).key(&KeyText { bind_types: &binds, ..TEXT });
+        assert!(cache.get(&shifted, 0.0).is_none());
     }
 
     #[test]
     fn a_verdict_ends_at_its_time_boundary() {
         let cache = VerdictCache::new(4);
-        let key = VerdictKey::new(&parts(&[], &[]));
+        let key = key();
         cache.insert(
             key,
             &verdict(r#"{"epoch":1,"decision":"allow","cacheable":true,"valid_until_s":100.0}"#),
@@ -233,7 +261,7 @@ mod tests {
     #[test]
     fn a_verdict_that_may_not_be_kept_is_not_kept() {
         let cache = VerdictCache::new(4);
-        let key = VerdictKey::new(&parts(&[], &[]));
+        let key = key();
         cache.insert(key, &verdict(r#"{"epoch":1,"decision":"allow"}"#));
         assert!(cache.is_empty());
     }
@@ -250,7 +278,7 @@ mod tests {
         ];
         for (json, usable, kept) in cases {
             let cache = VerdictCache::new(4);
-            let key = VerdictKey::new(&KeyParts { template: true, ..parts(&[], &[]) });
+            let key = key();
             let known = cache.insert_template(key, &verdict(json));
             assert_eq!(matches!(known, Known::Usable(_)), usable, "{json}");
             let found = cache.template(&key, 0.0);

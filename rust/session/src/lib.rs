@@ -24,7 +24,7 @@ mod verdict;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use cache::{KeyParts, Known, VerdictCache, VerdictKey};
+pub use cache::{KeyParts, KeyText, Known, VerdictCache, VerdictKey, VerdictKeys};
 pub use keys::{Keys, Subkey};
 pub use principal::Principal;
 pub use retry::{BodyDigest, Identity, parts_digest};

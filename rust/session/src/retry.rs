@@ -20,10 +20,15 @@ pub type BodyDigest = [u8; 32];
 pub fn parts_digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in parts {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
+        digest_part(&mut digest, part);
     }
     digest.finalize().into()
+}
+
+/// Add a part to a digest, preceded by its length.
+pub(crate) fn digest_part(digest: &mut Sha256, part: &[u8]) {
+    digest.update((part.len() as u64).to_be_bytes());
+    digest.update(part);
 }
 
 /// The two ids of a statement.

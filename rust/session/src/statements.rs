@@ -197,6 +197,16 @@ impl<T> Statements<T> {
         }
     }
 
+    /// Forget a statement that came to its end after its session.
+    pub fn forget(&self, query_id: &Uuid) {
+        let mut state = lock(&self.state);
+        let Some(session) = state.rows.get(query_id).map(|row| row.session.clone()) else { return };
+        state.remove(query_id);
+        if state.sessions.get(&session).is_some_and(|of| of.requests.is_empty()) {
+            state.sessions.remove(&session);
+        }
+    }
+
     /// Forget a session and give back its statements, finished or not.
     pub fn end_session(&self, session: &str) -> Vec<Arc<T>> {
         let mut state = lock(&self.state);
@@ -268,6 +278,22 @@ mod tests {
         assert!(table.by_query("t", &id(10)).is_none());
         assert!(table.by_query("t", &id(99)).is_none());
         assert!(table.by_request("t", &id(1)).is_none());
+    }
+
+    #[test]
+    fn a_statement_that_began_as_its_session_ended_is_forgotten_alone() {
+        let table = Statements::new(SMALL);
+        table.end_session("s");
+        table.register("s", id(1), &[0; 32], id(10), || 'a');
+        table.register("s", id(2), &[0; 32], id(11), || 'b');
+
+        table.forget(&id(10));
+
+        assert!(table.by_query("s", &id(10)).is_none());
+        assert!(table.by_query("s", &id(11)).is_some());
+        table.forget(&id(11));
+        assert!(table.is_empty());
+        assert!(table.end_session("s").is_empty());
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub struct Verdict {
     /// The gate may use it again for the same bytes and the same policy input.
     #[serde(default)]
     pub cacheable: bool,
+    /// Rules that match and are not enforced: recorded only.
+    #[serde(default)]
+    pub shadow: Vec<String>,
 }
 
 fn yes() -> bool {

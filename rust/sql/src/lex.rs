@@ -1,7 +1,7 @@
 //! Text to tokens, within bounds.
 
 use crate::error::LexError;
-use crate::token::{Token, TokenKind};
+use crate::token::{MAX_FOLDED, Token, TokenKind};
 
 /// Bounds of a text. They hold before anything else looks at it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,28 +22,6 @@ impl Default for Limits {
     }
 }
 
-const OPERATOR_WORDS: [&str; 14] = [
-    "AND",
-    "OR",
-    "NOT",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "MINUS",
-    "CASE",
-    "LIKE",
-    "ILIKE",
-    "RLIKE",
-    "BETWEEN",
-    "IS",
-    "JOIN",
-];
-const OPERATOR_SYMBOLS: [&str; 7] = ["||", "+", "-", "*", "/", "%", "::"];
-
-/// Symbols of more than one character, longest first.
-const SYMBOLS: [&str; 12] =
-    ["->>", "::", "=>", ":=", "->", "<=", ">=", "<>", "!=", "||", "&&", "**"];
-
 /// Split a text into tokens. Their texts, joined, are the input.
 pub fn lex<'a>(text: &'a str, limits: &Limits) -> Result<Vec<Token<'a>>, LexError> {
     if text.len() > limits.bytes {
@@ -53,17 +31,17 @@ pub fn lex<'a>(text: &'a str, limits: &Limits) -> Result<Vec<Token<'a>>, LexErro
     let mut lexer = Lexer {
         text,
         at: 0,
-        tokens: Vec::with_capacity(text.len() / 4),
+        tokens: Vec::with_capacity(text.len() / 3),
+        last: None,
         counts: Counts::default(),
     };
     while lexer.at < text.len() {
         let token = lexer.next_token()?;
         lexer.at = token.end();
-        lexer.counts.take(
-            &token,
-            lexer.tokens.iter().rev().find(|t| !t.kind.is_trivia()),
-            limits,
-        )?;
+        if !token.kind.is_trivia() {
+            lexer.counts.take(&token, lexer.last.as_ref(), limits)?;
+            lexer.last = Some(token);
+        }
         lexer.tokens.push(token);
     }
     lexer.counts.finish(text.len())?;
@@ -117,9 +95,6 @@ impl Counts {
         before: Option<&Token<'_>>,
         limits: &Limits,
     ) -> Result<(), LexError> {
-        if token.kind.is_trivia() {
-            return Ok(());
-        }
         self.tokens += 1;
         if self.tokens > limits.tokens {
             return Err(LexError::TooLarge { what: "tokens", limit: limits.tokens });
@@ -165,9 +140,28 @@ impl Counts {
 /// Whether a token makes a tree deeper. The sign of a number does not.
 fn is_operator(token: &Token<'_>, before: Option<&Token<'_>>) -> bool {
     match token.kind {
-        TokenKind::Word => OPERATOR_WORDS.iter().any(|word| token.is_word(word)),
-        TokenKind::Symbol if matches!(token.text, "-" | "+") => before.is_some_and(ends_value),
-        TokenKind::Symbol => OPERATOR_SYMBOLS.contains(&token.text),
+        TokenKind::Word => matches!(
+            token.folded(&mut [0; MAX_FOLDED]),
+            b"AND"
+                | b"OR"
+                | b"NOT"
+                | b"UNION"
+                | b"INTERSECT"
+                | b"EXCEPT"
+                | b"MINUS"
+                | b"CASE"
+                | b"LIKE"
+                | b"ILIKE"
+                | b"RLIKE"
+                | b"BETWEEN"
+                | b"IS"
+                | b"JOIN"
+        ),
+        TokenKind::Symbol => match token.text {
+            "-" | "+" => before.is_some_and(ends_value),
+            "||" | "*" | "/" | "%" | "::" => true,
+            _ => false,
+        },
         _ => false,
     }
 }
@@ -184,6 +178,8 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     tokens: Vec<Token<'a>>,
+    /// The last token that is not trivia.
+    last: Option<Token<'a>>,
     counts: Counts,
 }
 
@@ -233,7 +229,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn after_value(&self) -> bool {
-        self.tokens.iter().rev().find(|t| !t.kind.is_trivia()).is_some_and(ends_value)
+        self.last.as_ref().is_some_and(ends_value)
     }
 
     /// Snowflake does not nest comments, other engines do: an opening inside one is refused.
@@ -337,12 +333,20 @@ impl<'a> Lexer<'a> {
 
     fn symbol(&self) -> Result<Token<'a>, LexError> {
         let rest = self.rest();
-        if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(*symbol)) {
-            return Ok(self.token(TokenKind::Symbol, symbol.len()));
-        }
+        let length = match rest.as_bytes() {
+            [b'-', b'>', b'>', ..] => 3,
+            [b':', b':' | b'=', ..]
+            | [b'=' | b'-', b'>', ..]
+            | [b'<', b'=' | b'>', ..]
+            | [b'>' | b'!', b'=', ..]
+            | [b'|', b'|', ..]
+            | [b'&', b'&', ..]
+            | [b'*', b'*', ..] => 2,
+            _ => 1,
+        };
         match rest.bytes().next() {
             Some(b) if b"()[]{}.,;:+-*/%=<>!&|^~".contains(&b) => {
-                Ok(self.token(TokenKind::Symbol, 1))
+                Ok(self.token(TokenKind::Symbol, length))
             }
             Some(b) if !b.is_ascii() => Err(LexError::Character {
                 what: "unquoted identifier with other than ASCII letters",

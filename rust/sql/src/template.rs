@@ -33,63 +33,13 @@
 //! Source of the places and of what is left out: `knowledge/sql.md`, section 5.
 
 use crate::lex::{Limits, lex};
-use crate::token::{Token, TokenKind};
+use crate::token::{MAX_FOLDED, Token, TokenKind};
 
 /// Verbs of statements whose templates are judged.
 const HEADS: [&str; 6] = ["SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"];
 
-/// Words in whose company a constant can name an object, a column or a text to run.
-const FORBIDDEN: [&str; 9] = [
-    "IDENTIFIER",
-    "RESULT_SCAN",
-    "LAST_QUERY_ID",
-    "TO_QUERY",
-    "EXECUTE",
-    "CALL",
-    "COPY",
-    "PIVOT",
-    "UNPIVOT",
-];
-
-const COMPARISONS: [&str; 7] = ["=", "<", ">", "<=", ">=", "<>", "!="];
 const PATTERNS: [&str; 2] = ["LIKE", "ILIKE"];
 const COUNTS: [&str; 2] = ["LIMIT", "OFFSET"];
-
-/// Words that can follow a whole operand; anything else could go on with the expression.
-const ENDS: [&str; 32] = [
-    "AND",
-    "AS",
-    "ASOF",
-    "CONNECT",
-    "CROSS",
-    "ELSE",
-    "END",
-    "EXCEPT",
-    "FETCH",
-    "FROM",
-    "FULL",
-    "GROUP",
-    "HAVING",
-    "INNER",
-    "INTERSECT",
-    "JOIN",
-    "LEFT",
-    "LIMIT",
-    "MINUS",
-    "NATURAL",
-    "OFFSET",
-    "ON",
-    "OR",
-    "ORDER",
-    "QUALIFY",
-    "RIGHT",
-    "START",
-    "THEN",
-    "UNION",
-    "WHEN",
-    "WHERE",
-    "WINDOW",
-];
 
 /// Types whose constants are written `TYPE '…'`.
 const TYPED: [&str; 6] =
@@ -188,7 +138,7 @@ pub fn template(text: &str, limits: &Limits) -> Option<Template> {
         tokens.pop();
     }
     let head = tokens.first()?;
-    if !HEADS.iter().any(|verb| head.is_word(verb)) || !tokens.windows(2).all(is_plain) {
+    if !HEADS.iter().any(|verb| head.is_word(verb)) || !is_plain(&tokens) {
         return None;
     }
     let mut writer = Writer::new(&tokens, text.len());
@@ -198,26 +148,29 @@ pub fn template(text: &str, limits: &Limits) -> Option<Template> {
     (writer.slots.len() <= MAX_SLOTS).then_some(Template { text: writer.text, slots: writer.slots })
 }
 
-/// Whether the first of two neighbours, or both, speak of values and names only.
-fn is_plain(pair: &[Token<'_>]) -> bool {
-    let [first, second] = pair else { return true };
-    is_plain_token(first)
-        && is_plain_token(second)
-        && !(first.is_word("TABLE") && second.is_symbol("("))
-}
-
-fn is_plain_token(token: &Token<'_>) -> bool {
-    match token.kind {
-        TokenKind::Stage | TokenKind::Variable => false,
-        // A named bind can occur twice: its place does not tell its number.
-        TokenKind::Bind => token.text == "?",
-        TokenKind::Symbol => !matches!(token.text, ";" | "->>"),
-        TokenKind::Word => {
-            !FORBIDDEN.iter().any(|word| token.is_word(word))
-                && !token.text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("SYSTEM$"))
+/// Whether a statement's constants are values and nothing else.
+fn is_plain(tokens: &[Token<'_>]) -> bool {
+    let mut buffer = [0; MAX_FOLDED];
+    let mut table = false;
+    tokens.iter().all(|token| {
+        let bracket_of_table = table && token.is_symbol("(");
+        table = false;
+        match token.kind {
+            TokenKind::Stage | TokenKind::Variable => false,
+            // A named bind can occur twice: its place does not tell its number.
+            TokenKind::Bind => token.text == "?",
+            TokenKind::Symbol => !bracket_of_table && !matches!(token.text, ";" | "->>"),
+            TokenKind::Word => match token.folded(&mut buffer) {
+                b"IDENTIFIER" | b"RESULT_SCAN" | b"LAST_QUERY_ID" | b"TO_QUERY" | b"EXECUTE"
+                | b"CALL" | b"COPY" | b"PIVOT" | b"UNPIVOT" => false,
+                word => {
+                    table = word == b"TABLE";
+                    !token.text.get(..7).is_some_and(|s| s.eq_ignore_ascii_case("SYSTEM$"))
+                }
+            },
+            _ => true,
         }
-        _ => true,
-    }
+    })
 }
 
 struct Writer<'t, 'a> {
@@ -236,7 +189,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         Self {
             tokens,
             at: 0,
-            text: String::with_capacity(bytes + bytes / 4),
+            text: String::with_capacity(2 * bytes),
             slots: Vec::new(),
             open: Vec::new(),
             path: false,
@@ -419,7 +372,8 @@ impl<'t, 'a> Writer<'t, 'a> {
 }
 
 fn is_comparison(token: &Token<'_>) -> bool {
-    token.kind == TokenKind::Symbol && COMPARISONS.contains(&token.text)
+    token.kind == TokenKind::Symbol
+        && matches!(token.text, "=" | "<" | ">" | "<=" | ">=" | "<>" | "!=")
 }
 
 fn is_constant(token: &Token<'_>) -> bool {
@@ -435,11 +389,45 @@ fn is_value(token: &Token<'_>) -> bool {
             || token.text.contains("://"))
 }
 
-/// Whether an operand is whole before this token.
+/// Whether an operand is whole before this token: any other could go on with the expression.
 fn ends_operand(token: &Token<'_>) -> bool {
     match token.kind {
         TokenKind::Symbol => matches!(token.text, ")" | ","),
-        TokenKind::Word => ENDS.iter().any(|word| token.is_word(word)),
+        TokenKind::Word => matches!(
+            token.folded(&mut [0; MAX_FOLDED]),
+            b"AND"
+                | b"AS"
+                | b"ASOF"
+                | b"CONNECT"
+                | b"CROSS"
+                | b"ELSE"
+                | b"END"
+                | b"EXCEPT"
+                | b"FETCH"
+                | b"FROM"
+                | b"FULL"
+                | b"GROUP"
+                | b"HAVING"
+                | b"INNER"
+                | b"INTERSECT"
+                | b"JOIN"
+                | b"LEFT"
+                | b"LIMIT"
+                | b"MINUS"
+                | b"NATURAL"
+                | b"OFFSET"
+                | b"ON"
+                | b"OR"
+                | b"ORDER"
+                | b"QUALIFY"
+                | b"RIGHT"
+                | b"START"
+                | b"THEN"
+                | b"UNION"
+                | b"WHEN"
+                | b"WHERE"
+                | b"WINDOW"
+        ),
         _ => false,
     }
 }

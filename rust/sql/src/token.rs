@@ -1,5 +1,8 @@
 //! What a text is made of.
 
+/// Longest keyword that is compared by its folded text.
+pub(crate) const MAX_FOLDED: usize = 16;
+
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -77,6 +80,14 @@ impl Token<'_> {
     /// Whether it is this symbol.
     pub fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == TokenKind::Symbol && self.text == symbol
+    }
+
+    /// Its bytes in upper case, if it is as short as the keywords of the grammar; none if longer.
+    pub(crate) fn folded<'b>(&self, buffer: &'b mut [u8; MAX_FOLDED]) -> &'b [u8] {
+        let Some(target) = buffer.get_mut(..self.text.len()) else { return b"" };
+        target.copy_from_slice(self.text.as_bytes());
+        target.make_ascii_uppercase();
+        target
     }
 
     /// The stored form of an identifier: unquoted words in upper case, quoted ones as written.
