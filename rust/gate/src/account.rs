@@ -91,13 +91,17 @@ pub(crate) fn heartbeat(state: &Arc<State>, call: &Call) -> Reply {
         Ok(session) => session,
         Err(refusal) => return refusal.render(&call.reference, None),
     };
-    // The client's session lives here; upstream is kept alive on the side.
-    let upstream = session.upstream.clone();
-    tokio::spawn(async move {
-        if let Err(error) = upstream.heartbeat().await {
-            tracing::debug!(%error, "upstream heartbeat failed");
-        }
-    });
+    // The client's session lives here; upstream is kept alive on the side, by one request at a time:
+    // a client that beats in a loop must not open connection after connection there.
+    if let Ok(alone) = Arc::clone(&session.heartbeat).try_lock_owned() {
+        let upstream = session.upstream.clone();
+        tokio::spawn(async move {
+            if let Err(error) = upstream.heartbeat().await {
+                tracing::debug!(%error, "upstream heartbeat failed");
+            }
+            drop(alone);
+        });
+    }
     ok(success_null())
 }
 

@@ -4,7 +4,8 @@
 //!
 //! - Before a login nobody makes the gate keep more than [`SMALL_BYTES`].
 //! - Of large bodies only [`LARGE_AT_ONCE`] are read at a time; the others wait their turn.
-//! - What statements under way keep of their requests is bounded in all ([`Room`]).
+//! - What statements under way keep of their requests, and what results that nobody has taken yet keep,
+//!   is bounded in all ([`Room`]).
 
 use std::{
     borrow::Cow,
@@ -29,8 +30,9 @@ const SMALL_BYTES: usize = 256 * 1024;
 /// Bodies above [`SMALL_BYTES`] that are read at once.
 pub(crate) const LARGE_AT_ONCE: usize = 16;
 
-/// Bytes that the texts and binds of all statements under way may take together.
-const ROOM_BYTES: usize = 512 * 1024 * 1024;
+/// Bytes that the texts and binds of all statements under way may take together, and again the results
+/// that wait for their clients.
+pub(crate) const ROOM_BYTES: usize = 512 * 1024 * 1024;
 
 /// How much of a body is of interest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,11 +110,11 @@ fn too_large(limit_bytes: usize) -> Refusal {
     )
 }
 
-/// What statements under way keep of their requests.
+/// Memory that many share.
 #[derive(Debug, Default)]
 pub(crate) struct Room(AtomicUsize);
 
-/// A statement's part of the room; given back when it is dropped.
+/// A part of the room; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Part {
     room: Arc<Room>,

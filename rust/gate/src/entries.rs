@@ -13,6 +13,9 @@ use crate::{
     session::Place,
 };
 
+/// Rules that are only recorded, as many as an entry has room for beside its other lists.
+const SHADOW_NAMES: usize = 32;
+
 /// What the outcome entry says.
 pub(crate) struct Outcome<'a> {
     pub(crate) status: &'static str,
@@ -65,6 +68,8 @@ pub(crate) async fn intent(
         .put("read_only", verdict.read_only)
         .put("policy", verdict.policy.as_str())
         .put("via", "client");
+    let shadow: Vec<&String> = verdict.shadow.iter().take(SHADOW_NAMES).collect();
+    let fields = if shadow.is_empty() { fields } else { fields.list("shadow", &shadow) };
     let fields = match &verdict.plan {
         Some(plan) => fields.list("masks", plan),
         None => fields.put("masks", ()),

@@ -312,7 +312,7 @@ impl Sending<'_> {
         if session.over().is_some() {
             return self.job.failed(&over());
         }
-        End::rows(rendered.body)
+        End::rows(rendered.body, &state.results)
     }
 
     /// Where the session stands after the statement.

@@ -333,6 +333,7 @@ impl RunningGate {
             "tickets": state.tickets.len(),
             "verdicts": state.verdicts.len(),
             "statement_bytes": state.room.taken(),
+            "result_bytes": state.results.taken(),
             "open_questions": state.bridge.open_questions(),
             "ledger": {
                 "size": ledger.size,

@@ -10,7 +10,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use snowgate_session::{Decision, Known, Verdict, VerdictKey};
+use snowgate_session::{Decision, KeyText, Known, Verdict, VerdictKey};
 use snowgate_sql::{Classified, Limits as SqlLimits};
 
 use crate::{
@@ -24,14 +24,6 @@ use crate::{
 /// Times a verdict is asked for while the epoch keeps changing.
 const MAX_ATTEMPTS: usize = 8;
 
-/// A text that a verdict is about: a statement's own, or that of its template.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judged<'a> {
-    pub(crate) sql: &'a str,
-    pub(crate) bind_types: &'a [String],
-    pub(crate) template: bool,
-}
-
 /// The verdict on a statement, in this epoch. With `run` it is to be forwarded: the control plane moves
 /// its tags and quarantines what it changes (F8, F16).
 pub(crate) async fn judge(
@@ -42,13 +34,14 @@ pub(crate) async fn judge(
     reference: &str,
     run: bool,
 ) -> Result<Arc<Verdict>, Refusal> {
-    let exact = Judged { sql: &asked.sql, bind_types: &asked.bind_types, template: false };
+    let exact = KeyText { sql: &asked.sql, bind_types: &asked.bind_types, template: false };
     let asking = Asking { state, session, place, reference, run, shape: asked.describe_only };
     let template = OnceCell::new();
     let mut exact_only = false;
     for _ in 0..MAX_ATTEMPTS {
         let epoch = state.epoch();
-        let key = asking.key(epoch, &exact);
+        let keys = session.verdict_keys(place, epoch, asked.describe_only);
+        let key = keys.key(&exact);
         if let Some(verdict) = state.verdicts.get(&key, now_s()) {
             count(&state.counters.cache_hits);
             return Ok(verdict);
@@ -56,8 +49,8 @@ pub(crate) async fn judge(
         if !exact_only
             && let Some((text, bind_types)) = template.get_or_init(|| template_of(state, asked))
         {
-            let general = Judged { sql: text, bind_types, template: true };
-            match asking.template(epoch, &general).await? {
+            let general = KeyText { sql: text, bind_types, template: true };
+            match asking.template(epoch, keys.key(&general), &general).await? {
                 Some(Known::Usable(verdict)) => return Ok(verdict),
                 Some(Known::Exact) => exact_only = true,
                 None => continue,
@@ -93,13 +86,14 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn key(&self, epoch: u64, text: &Judged<'_>) -> VerdictKey {
-        self.session.verdict_key(self.place, epoch, text, self.shape)
-    }
-
     /// What is known of a template; `None` when the epoch changed while it was asked for.
-    async fn template(&self, epoch: u64, text: &Judged<'_>) -> Result<Option<Known>, Refusal> {
-        let (state, key) = (self.state, self.key(epoch, text));
+    async fn template(
+        &self,
+        epoch: u64,
+        key: VerdictKey,
+        text: &KeyText<'_>,
+    ) -> Result<Option<Known>, Refusal> {
+        let state = self.state;
         if let Some(known) = state.verdicts.template(&key, now_s()) {
             if matches!(known, Known::Usable(_)) {
                 count(&state.counters.cache_hits);
@@ -116,7 +110,7 @@ impl Asking<'_> {
     }
 
     /// The control plane's verdict; `None` when it is not of this epoch.
-    async fn ask(&self, epoch: u64, text: &Judged<'_>) -> Result<Option<Arc<Verdict>>, Refusal> {
+    async fn ask(&self, epoch: u64, text: &KeyText<'_>) -> Result<Option<Arc<Verdict>>, Refusal> {
         let state = self.state;
         count(&state.counters.judged);
         let question = Judge {

@@ -185,6 +185,10 @@ impl Job {
         }
         self.statement.finish(end);
         self.state.statements.finish(&self.statement.query_id);
+        if self.statement.session.over().is_some() {
+            // It may have begun in the very moment in which all others of its session were forgotten.
+            self.state.statements.forget(&self.statement.query_id);
+        }
     }
 
     async fn stopped(&self, stop: Stop) -> End {

@@ -140,7 +140,7 @@ impl Recorder {
     /// Append an entry that nobody waits for.
     pub(crate) fn later(&self, kind: &str, fields: Fields) {
         let failed = Arc::clone(&self.failed);
-        self.ledger.append(
+        self.ledger.append_later(
             NewEntry { kind: kind.to_owned(), fields: fields.done(), texts: Vec::new() },
             move |result| {
                 if let Err(error) = result {

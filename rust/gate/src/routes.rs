@@ -20,7 +20,6 @@ use crate::{
     account,
     body::{self, Size},
     cancel, chunk, login, monitor, query,
-    record::Fields,
     reply::{Refusal, Reply, codes, json, ok, reference},
     server::Peer,
     state::State,
@@ -161,7 +160,7 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
     let reference = reference();
     let (head, body) = request.into_parts();
     let Some((action, id)) = find(&head.method, head.uri.path()) else {
-        return unknown(state, &reference, head.uri.path()).await;
+        return unknown(state, &Call { head, peer, reference, base: String::new() }).await;
     };
     let base = match state.base_url(&head, peer) {
         Ok(base) => base,
@@ -199,21 +198,19 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
 }
 
 /// Denied and recorded: a path that is not in the table.
-async fn unknown(state: &State, reference: &str, path: &str) -> Reply {
+async fn unknown(state: &State, call: &Call) -> Reply {
     let refusal = Refusal::denied("unknown-endpoint", "this endpoint is not offered here", "");
-    if state.may_record_stranger() {
-        let fields = Fields::new()
-            .put("reference", reference)
-            .list("rules", &refusal.rules)
-            .put("path", path)
-            .put("principal", ())
-            .put("session", ())
-            .put("reason", refusal.reason.clone());
-        if let Err(refusal) = state.ledger.append("denial", fields, Vec::new()).await {
-            return refusal.render(reference, None);
-        }
+    let refusal = record(state, call, refusal).await;
+    json(StatusCode::NOT_FOUND, refusal.failure(&call.reference, None).render())
+}
+
+/// Record the denial of whoever asks, strangers within their rate. Gives back what the client is told.
+async fn record(state: &State, call: &Call, refusal: Refusal) -> Refusal {
+    let session = state.session(call).ok();
+    if session.is_none() && !state.may_record_stranger() {
+        return refusal;
     }
-    json(StatusCode::NOT_FOUND, refusal.failure(reference, None).render())
+    state.record_denial(call, session.as_ref(), None, &refusal).await
 }
 
 /// The SQL API answers 422 in its own shape.
@@ -223,7 +220,7 @@ async fn api(state: &State, call: &Call) -> Reply {
         "the SQL API is not offered here",
         "use a driver: its statements are governed",
     );
-    state.record_denial(call, None, None, &refusal).await;
+    let refusal = record(state, call, refusal).await;
     let body = serde_json::json!({
         "code": codes::DENIED.0,
         "sqlState": codes::DENIED.1,

@@ -18,10 +18,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use snowgate_session::{KeyParts, Principal, VerdictKey, parts_digest};
+use snowgate_session::{KeyParts, Principal, VerdictKeys, parts_digest};
 use tokio::sync::{RwLock, watch};
 
-use crate::{ask::Actor, judge::Judged};
+use crate::ask::Actor;
 
 /// Seconds since 1970, as every room writes times.
 pub(crate) fn now_s() -> f64 {
@@ -78,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) upstream: snowgate_upstream::Session,
     /// Barriers hold it for writing, other statements for reading.
     pub(crate) order: Arc<RwLock<()>>,
+    /// Held while upstream is being kept alive.
+    pub(crate) heartbeat: Arc<tokio::sync::Mutex<()>>,
     place: Mutex<Place>,
     ended: watch::Sender<Option<&'static str>>,
     /// Renewals of the upstream tokens that the store knows of.
@@ -119,6 +121,7 @@ impl Session {
             who,
             upstream,
             order: Arc::default(),
+            heartbeat: Arc::default(),
             place: Mutex::new(place),
             ended: watch::Sender::new(None),
             stored_generation,
@@ -209,15 +212,14 @@ impl Session {
         }
     }
 
-    /// Key of the verdict on a text (F4).
-    pub(crate) fn verdict_key(
+    /// Keys of the verdicts on texts (F4).
+    pub(crate) fn verdict_keys(
         &self,
         place: &Place,
         epoch: u64,
-        text: &Judged<'_>,
         describe_only: bool,
-    ) -> VerdictKey {
-        VerdictKey::new(&KeyParts {
+    ) -> VerdictKeys {
+        VerdictKeys::new(&KeyParts {
             epoch,
             input: &self.who.input,
             principal: &self.who.principal.key(),
@@ -228,10 +230,7 @@ impl Session {
             database: &place.database,
             schema: &place.schema,
             overlay: (place.overlay > 0).then_some((self.id.as_str(), place.overlay)),
-            bind_types: text.bind_types,
             describe_only,
-            sql: text.sql,
-            template: text.template,
         })
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct State {
     pub(crate) large_bodies: Semaphore,
     /// What statements under way keep of their requests.
     pub(crate) room: Arc<Room>,
+    /// What results keep until their clients take them.
+    pub(crate) results: Arc<Room>,
     strangers: Mutex<(u64, u64)>,
     stopping: watch::Sender<bool>,
 }
@@ -140,6 +142,7 @@ impl State {
             epoch: AtomicU64::new(0),
             large_bodies: Semaphore::new(LARGE_AT_ONCE),
             room: Arc::default(),
+            results: Arc::default(),
             strangers: Mutex::default(),
             stopping: watch::Sender::new(false),
             bridge: parts.bridge,

@@ -23,7 +23,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::session::{Place, Session};
+use crate::{
+    body::{Part, Room},
+    session::{Place, Session},
+};
 
 /// Time within which a waiter must have been seen for an approval to be consumed (F13).
 const WAITER_S: u64 = 60;
@@ -52,9 +55,15 @@ pub(crate) struct Finished {
 /// What its clients get.
 pub(crate) enum End {
     /// Rows, until somebody took them.
-    Rows(Mutex<Option<Bytes>>),
+    Rows(Mutex<Option<Rows>>),
     /// A failure or denial; small, so every retry gets it.
     Failed(Failed),
+}
+
+/// Rows that wait for their client, and the room they take meanwhile.
+pub(crate) struct Rows {
+    body: Bytes,
+    _part: Part,
 }
 
 /// A statement that gave no result.
@@ -65,9 +74,11 @@ pub(crate) struct Failed {
 }
 
 impl End {
-    /// The end of a statement with a result.
-    pub(crate) fn rows(body: Vec<u8>) -> Self {
-        Self::Rows(Mutex::new(Some(Bytes::from(body))))
+    /// The end of a statement with a result. Rows for which no room is left are fetched again when
+    /// somebody asks for them.
+    pub(crate) fn rows(body: Vec<u8>, room: &Arc<Room>) -> Self {
+        let part = room.take(body.len());
+        Self::Rows(Mutex::new(part.map(|part| Rows { body: Bytes::from(body), _part: part })))
     }
 
     /// The end of a statement whose rows lie upstream.
@@ -88,7 +99,10 @@ impl End {
     /// What the client gets; rows only once.
     pub(crate) fn take(&self) -> Option<Bytes> {
         match self {
-            Self::Rows(rows) => rows.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            Self::Rows(rows) => {
+                let rows = rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+                rows.map(|rows| rows.body)
+            }
             Self::Failed(failed) => Some(failed.body.clone()),
         }
     }
@@ -283,5 +297,25 @@ impl Statement {
         {
             drop(finished.end.take());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::ROOM_BYTES;
+
+    #[test]
+    fn rows_that_find_no_room_are_fetched_again() {
+        let room = Arc::new(Room::default());
+        let others = room.take(ROOM_BYTES - 3).unwrap();
+
+        assert!(End::rows(vec![0; 4], &room).take().is_none());
+        let kept = End::rows(vec![0; 3], &room);
+        assert_eq!(room.taken(), ROOM_BYTES);
+        assert_eq!(kept.take().unwrap().len(), 3);
+
+        drop(others);
+        assert_eq!(room.taken(), 0);
     }
 }

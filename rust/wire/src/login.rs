@@ -99,8 +99,8 @@ impl LoginRequest {
             authenticator,
             token,
             provider: data.text("PROVIDER")?,
-            client_app_id: data.text("CLIENT_APP_ID")?,
-            client_app_version: data.text("CLIENT_APP_VERSION")?,
+            client_app_id: data.text("CLIENT_APP_ID")?.filter(|name| is_short(name)),
+            client_app_version: data.text("CLIENT_APP_VERSION")?.filter(|name| is_short(name)),
             application: application(&mut data),
             role: named("roleName"),
             warehouse: named("warehouse"),
@@ -144,5 +144,10 @@ fn proof(
 /// The one piece of the free-form client environment that is of use; the rest may hold anything.
 fn application(data: &mut Object<'_>) -> Option<String> {
     let environment = Object::open("CLIENT_ENVIRONMENT", data.raw("CLIENT_ENVIRONMENT")?).ok();
-    environment?.text("APPLICATION").ok()?.filter(|name| name.chars().count() <= 128)
+    environment?.text("APPLICATION").ok()?.filter(|name| is_short(name))
+}
+
+/// Whether a name may be kept with the session; a longer one is as good as none.
+fn is_short(name: &str) -> bool {
+    name.chars().count() <= 128
 }

@@ -84,6 +84,16 @@ fn test_a_login_says_who_and_where() {
 }
 
 #[test]
+fn test_names_of_clients_that_are_too_long_to_keep_are_dropped() {
+    let request = login(&json!({
+        "TOKEN": "t", "CLIENT_APP_ID": "A".repeat(129), "CLIENT_APP_VERSION": "1".repeat(128),
+    }));
+
+    assert_eq!(request.client_app_id, None);
+    assert_eq!(request.client_app_version.map(|version| version.len()), Some(128));
+}
+
+#[test]
 fn test_session_parameters_are_screened() {
     let request = login(&json!({
         "TOKEN": "t",

@@ -51,16 +51,20 @@ fn an_unknown_endpoint_is_denied_with_404_and_recorded() {
     assert_eq!(denials.len(), 3);
     assert_eq!(denials[0]["rules"], json!(["unknown-endpoint"]));
     assert_eq!(denials[0]["path"], "/api/v2/databases");
+    assert_eq!(denials[0]["principal"], "job");
     assert_eq!(rig.snowflake.seen("/api").len(), 0);
 }
 
 #[test]
 fn strangers_cannot_fill_the_ledger() {
     let rig = Rig::new();
-    for _ in 0..200 {
-        let path = "/nowhere".to_owned();
-        let request = send(rig.address(), "GET", path, Vec::new(), Vec::new());
-        assert_eq!(rig.block(request).unwrap().status, 404);
+    for _ in 0..100 {
+        for (method, path, status) in
+            [("GET", "/nowhere", 404), ("POST", "/api/v2/statements", 422)]
+        {
+            let request = send(rig.address(), method, path.to_owned(), Vec::new(), Vec::new());
+            assert_eq!(rig.block(request).unwrap().status, status);
+        }
     }
     assert_eq!(rig.status()["strangers"], 200);
     assert!(rig.entries("denial").len() < 150);

@@ -176,7 +176,7 @@ fn a_renewal_that_is_refused_ends_the_session() {
 
     assert_eq!(rig.block(client.renew()).code(), "390111");
     assert_eq!(rig.block(client.query("select 1")).code(), "390111");
-    assert_eq!(rig.entries("session_end")[0]["why"], "not-renewed");
+    assert_eq!(rig.wait_for_entries("session_end", 1)[0]["why"], "not-renewed");
 }
 
 #[test]
@@ -232,6 +232,25 @@ fn an_upstream_session_that_is_lost_ends_the_clients() {
 
     assert_eq!(rig.block(client.query("select 2")).code(), "390111");
     assert_eq!(rig.snowflake.seen("/session/v1/login-request").len(), 1, "no silent second login");
+}
+
+#[test]
+fn heartbeats_in_a_loop_are_one_request_at_a_time_upstream() {
+    let rig = Rig::new();
+    let client = rig.login("alice");
+    let gate = rig.snowflake.hold_back("/session/heartbeat");
+
+    for _ in 0..5 {
+        assert!(rig.block(client.post("/session/heartbeat", json!({}))).success());
+    }
+    rig.wait_until(|| !rig.snowflake.seen("/session/heartbeat").is_empty());
+    assert_eq!(rig.snowflake.seen("/session/heartbeat").len(), 1);
+
+    gate.add_permits(100);
+    rig.wait_until(|| {
+        rig.block(client.post("/session/heartbeat", json!({})));
+        rig.snowflake.seen("/session/heartbeat").len() > 1
+    });
 }
 
 #[test]

@@ -169,3 +169,17 @@ fn what_was_masked_then_stays_masked_though_policy_is_open_now() {
 
     assert_eq!(again.json["data"]["rowset"], json!([["A***", "***"], ["B***", "***"]]));
 }
+
+#[test]
+fn rules_that_are_not_enforced_are_recorded_with_the_intent() {
+    let (rig, client) = rig(|question| {
+        let mut verdict = plan(question);
+        verdict["shadow"] = json!(["no-emails"]);
+        verdict
+    });
+
+    rig.block(client.query(SQL));
+
+    assert_eq!(rig.intents()[0]["shadow"], json!(["no-emails"]));
+    assert_eq!(rig.intents()[0]["rules"], json!(["reads"]));
+}
