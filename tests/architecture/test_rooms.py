@@ -16,7 +16,7 @@ ROWS: list[set[str]] = [
     {"model"},
     {"identity", "sql", "policy", "approval", "config"},
     {"store", "audit", "telemetry"},
-    {"control", "console"},
+    {"control", "console", "review"},
     {"app"},
     {"cli", "demo", "testing"},
 ]
@@ -108,6 +108,7 @@ SOURCES = [
     path
     for folder, pattern in (("python", "*.py"), ("rust", "*.rs"), ("standin", "*.py"))
     for path in (ROOT / folder).rglob(pattern)
+    if "target" not in path.relative_to(ROOT).parts
 ]
 
 

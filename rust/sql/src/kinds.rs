@@ -124,6 +124,12 @@ const KINDS: &[(&str, Family)] = &[
     ("STAGE", STAGE),
 ];
 
+/// The kinds that DDL names.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
 /// What `Head::object_kind` can be, sorted. It is empty where a head names no kind, and for SHOW and
 /// DESCRIBE of a kind that is not listed.
 pub fn object_kinds() -> Vec<&'static str> {

@@ -28,6 +28,8 @@
 mod calls;
 mod class;
 mod classify;
+#[cfg(test)]
+mod coverage_tests;
 mod cursor;
 mod ddl;
 mod error;
