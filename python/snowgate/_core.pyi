@@ -21,6 +21,7 @@ __all__ = [
     "TextKeys",
     "classify",
     "lex",
+    "log_to_stderr",
     "mask_arrow_stream",
     "mask_json_rowset",
     "object_kinds",
@@ -247,6 +248,13 @@ def mask_json_rowset(plan: str, rowset: bytes) -> tuple[bytes, int]:
 
     Raises:
         MaskError: The plan is none, or the rowset does not fit it.
+    """
+
+def log_to_stderr(level: int) -> None:
+    """Write the log lines of the Rust half to stderr, in the form of `snowgate.telemetry`.
+
+    Args:
+        level: Lowest level written, as `logging` counts; may be set again.
     """
 
 def mask_arrow_stream(plan: str, stream: bytes) -> tuple[bytes, int]:

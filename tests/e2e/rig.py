@@ -97,16 +97,10 @@ class Since:
 
     def upstream(self) -> list[Line]:
         """Requests that reached upstream, without those for the gateway's own catalog."""
-        own = {
-            entry.fields.get("upstream_request_id")
-            for entry in self.rig.entries(self.first_entry)
-            if entry.kind == "intent" and entry.fields.get("session") == "gateway"
-        }
-        return [
-            line
-            for line in self.rig.lines()[self.first_line :]
-            if line.request_id is None or line.request_id not in own
-        ]
+        lines = self.rig.lines()[self.first_line :]
+        # Read after the lines: an intent is durable before its statement is sent.
+        own = self.rig.own_requests()
+        return [line for line in lines if line.request_id not in own]
 
     def statements(self) -> list[str]:
         """Texts that reached upstream, in order, without the gateway's own."""
@@ -126,6 +120,8 @@ class Rig:
     world: World
     wires: list[Wire] = field(default_factory=list, repr=False)
     direct_sessions: set[int] = field(default_factory=set)
+    _own_requests: set[object] = field(default_factory=set, repr=False)
+    _read_up_to: int = 0
     _connectors: dict[str, Connector] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -175,6 +171,14 @@ class Rig:
     def entries(self, first: int = 0) -> list[StoredEntry]:
         """The ledger from an entry on."""
         return [*read_entries(self.ledger_dir, start=first)]
+
+    def own_requests(self) -> set[object]:
+        """Request ids of the statements in the gateway's own session."""
+        for entry in self.entries(self._read_up_to):
+            self._read_up_to = entry.seq + 1
+            if entry.kind == "intent" and entry.fields.get("session") == "gateway":
+                self._own_requests.add(entry.fields["upstream_request_id"])
+        return self._own_requests
 
     def lines(self) -> list[Line]:
         """What the stand-in received."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import uuid4
 
@@ -197,15 +197,27 @@ def test_a_reply_in_another_role_is_withheld_and_ends_the_session(rig: Rig, valu
 
 def test_an_expired_upstream_token_is_renewed_without_notice(rig: Rig, version: str) -> None:
     with rig.driver("analyst", version) as session:
-        assert session.run("SELECT 1").rows == [["1"]]
-        rig.fault(kind="expire")
+        number = session_upstream(rig, session.run)
+        rig.fault(kind="expire", session=number)
+        since = rig.mark()
 
         assert session.run("SELECT 2").rows == [["2"]]
 
+    assert "/session/token-request" in [line.path for line in since.upstream()]
+
+
+def session_upstream(rig: Rig, run: Callable[[str], object]) -> int:
+    """Upstream's number of a client's session."""
+    sql = marked("SELECT 1")
+    run(sql)
+    [line] = [line for line in rig.lines() if line.sql == sql]
+    assert line.session is not None
+    return line.session
+
 
 def test_a_lost_upstream_session_ends_the_client_s(rig: Rig, analyst: Wire) -> None:
-    since = rig.mark()
-    rig.fault(kind="end")
+    number, since = session_upstream(rig, analyst.query), rig.mark()
+    rig.fault(kind="end", session=number)
 
     reply = analyst.query("SELECT 1")
 

@@ -18,7 +18,7 @@ from typing import Self
 
 import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from snowgate.approval.state import ended
@@ -223,7 +223,13 @@ class Store:
                     yield connection
             except (SQLAlchemyError, sqlite3.Error) as error:
                 # The text of the library's error holds the row.
-                raise StoreError(f"store cannot be used: {type(error).__name__}") from None
+                raise StoreError(f"store cannot be used: {_reason(error)}") from None
+
+
+def _reason(error: SQLAlchemyError | sqlite3.Error) -> str:
+    """SQLite's word for what is wrong, such as `SQLITE_FULL`; else the kind of error."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlite_errorname", None) or type(error).__name__
 
 
 def _lock(path: Path) -> int:

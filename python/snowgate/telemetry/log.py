@@ -8,6 +8,8 @@ import sys
 
 import orjson
 
+from snowgate import _core
+
 # What `logging` itself puts on a record; all else was given by the caller as `extra`.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -32,9 +34,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr(level: int) -> None:
-    """Send all logs to stderr as JSON; replaces earlier handlers."""
+    """Send all logs to stderr as JSON, those of the Rust half too; replaces earlier handlers."""
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [stderr]
     root.setLevel(level)
+    _core.log_to_stderr(level)

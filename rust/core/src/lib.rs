@@ -7,6 +7,7 @@
 mod bridge;
 mod gate;
 mod ledger;
+mod log;
 mod mask;
 mod sql;
 
@@ -22,6 +23,8 @@ mod _core {
         LedgerEntry, LedgerFailure, LedgerReader, LedgerReport, LedgerWriter, TextDestroyed,
         TextKeys, prove_entry, prove_extension, verify_ledger,
     };
+    #[pymodule_export]
+    use crate::log::log_to_stderr;
     #[pymodule_export]
     use crate::mask::{MaskError, mask_arrow_stream, mask_json_rowset};
     #[pymodule_export]

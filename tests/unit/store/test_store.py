@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -254,3 +255,19 @@ def test_the_file_is_synced_at_each_commit(path: Path) -> None:
     with Store.open(path, KEY) as store, store._begin() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
+def test_a_file_that_may_not_grow_is_named_as_the_reason_and_changes_nothing(path: Path) -> None:
+    with Store.open(path, KEY) as store:
+        store.set_ledger_head(LedgerHead("log", 1, "aa"))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            with pytest.raises(StoreError, match=r"cannot be used: SQLITE_(IOERR|FULL)"):
+                store.set_ledger_head(LedgerHead("log", 2, "b" * 10_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert store.ledger_head("log") == LedgerHead("log", 1, "aa")
+        store.set_ledger_head(LedgerHead("log", 3, "cc"))
+    with Store.open(path, KEY) as store:
+        assert store.ledger_head("log") == LedgerHead("log", 3, "cc")
