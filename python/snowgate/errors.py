@@ -64,6 +64,10 @@ class ConfigErrors(ConfigError):
         self.args = ("\n".join(str(error) for error in errors),)
 
 
+class UsageError(SnowgateError):
+    """A command was asked for something in a way that it cannot be done; the message says how."""
+
+
 class StartError(SnowgateError):
     """The gateway cannot start: port in use, unwritable directory, ledger that does not fit."""
 

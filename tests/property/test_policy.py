@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given
@@ -30,6 +31,7 @@ from snowgate.policy import (
 )
 from snowgate.policy.masks import strictest
 from snowgate.policy.pattern import Glob, NamePattern, parse_pattern
+from snowgate.policy.readings import readings
 from snowgate.policy.rules import NEVER_ALLOWED, NEVER_HELD
 
 C = StatementClass
@@ -244,6 +246,46 @@ def test_rows_of_unpredicted_columns_are_never_shown_where_tags_are_hidden(
 
     if answer.decision is not Decision.DENY and statement.query and statement.columns is None:
         assert answer.void_all or not statement.tags
+
+
+@given(rules, rules, statements, subjects)
+def test_f12_a_rule_that_is_not_enforced_changes_nothing(
+    policy: list[Rule], added: list[Rule], statement: Statement, subject: Subject
+) -> None:
+    shadows = [replace(rule, name=f"shadow-{rule.name}", enforce=False) for rule in added]
+
+    plain = verdict(policy, statement, subject)
+    shadowed = verdict([*policy, *shadows], statement, subject)
+
+    told = replace(shadowed, shadow=(), policy_digest=plain.policy_digest)
+    assert told == plain
+    assert set(shadowed.shadow) <= {rule.name for rule in shadows}
+
+
+@given(rules, statements, subjects)
+def test_what_a_rule_would_do_is_recorded_while_it_is_not_enforced(
+    policy: list[Rule], statement: Statement, subject: Subject
+) -> None:
+    enforced = verdict(policy, statement, subject)
+    shadowed = verdict([replace(rule, enforce=False) for rule in policy], statement, subject)
+
+    assert set(enforced.rules) & {rule.name for rule in policy} <= set(shadowed.shadow)
+
+
+@given(rules, statements, subjects)
+def test_readings_agree_with_the_verdict(
+    policy: list[Rule], statement: Statement, subject: Subject
+) -> None:
+    answer = verdict(policy, statement, subject)
+
+    read = readings(compile_policy((), policy), statement, subject)
+
+    applying = {each.rule.name for each in read if each.applies}
+    assert {each.rule for each in read} == set(policy)
+    assert set(answer.rules) & {rule.name for rule in policy} <= applying
+    denying = {rule.name for rule in policy if isinstance(rule.action, Deny)}
+    if applying & denying:
+        assert answer.decision is Decision.DENY
 
 
 @given(rules, statements)

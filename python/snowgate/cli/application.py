@@ -20,6 +20,7 @@ _demo = App(name="demo", help="Talk to the running demo.")
 _COMMANDS = (
     (application, "serve", "serve:serve", "Run the gateway."),
     (application, "check", "serve:check", "Validate a configuration."),
+    (application, "explain", "explain:explain_", "Say why a statement gets its verdict."),
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),
     (application, "replay", "ledger:replay", "Show what happened in a session."),

@@ -25,12 +25,17 @@ from pydantic_core import CoreSchema
 from snowgate._core import object_kinds
 from snowgate.config.text import nearest, shown, suggest
 from snowgate.identity.settings import ALGORITHMS, ClaimValue, safe_url
+from snowgate.policy.moments import MINUTES, Hours
 from snowgate.policy.pattern import Glob, PatternError, parse_name
+from snowgate.policy.rules import Network
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]{1,9})(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_HOURS = re.compile(r"([0-9]{2}):([0-5][0-9])-([0-9]{2}):([0-5][0-9])")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS_FORM = f"^({'|'.join(DAYS)})(-({'|'.join(DAYS)}))?$"
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
 )
@@ -248,6 +253,47 @@ def _kind(value: object) -> str:
     return kind
 
 
+def _hours(value: object) -> Hours:
+    found = _HOURS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise Wrong(
+            f"`{shown(str(value))}` is no part of a day", "write it as `08:00-18:00`, in UTC"
+        )
+    start, end = (int(found[at]) * 60 + int(found[at + 1]) for at in (1, 3))
+    if start >= MINUTES or end > MINUTES:
+        raise Wrong(f"`{shown(str(value))}` is no part of a day", "a day ends at `24:00`")
+    if start >= end:
+        raise Wrong(
+            f"`{value}` ends before it begins",
+            f"write two: `{found[1]}:{found[2]}-24:00` and `00:00-{found[3]}:{found[4]}`",
+        )
+    return Hours(start, end)
+
+
+def _days(value: object) -> frozenset[int]:
+    first, dash, last = value.partition("-") if isinstance(value, str) else ("", "", "")
+    ends = [first, last] if dash else [first]
+    if not all(end in DAYS for end in ends):
+        raise Wrong(f"`{shown(str(value))}` is no day", "write `mon`, or `mon-fri`")
+    start, end = DAYS.index(ends[0]), DAYS.index(ends[-1])
+    return frozenset((start + step) % 7 for step in range((end - start) % 7 + 1))
+
+
+def _network(value: object) -> Network:
+    text = _text(value, "a network")
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Wrong(
+            f"`{shown(text)}` is no network", "such as `10.0.0.0/8`, `192.0.2.7` or `2001:db8::/32`"
+        ) from None
+    raise Wrong(f"`{shown(text)}` has bits beyond its prefix", f"write `{network}`")
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -299,6 +345,13 @@ Claim = Annotated[
     WithJsonSchema({"type": ["string", "integer", "boolean"]}),
 ]
 Client = Annotated[Glob, PlainValidator(_client), WithJsonSchema({"type": "string"})]
+HoursOfDay = Annotated[
+    Hours, PlainValidator(_hours), _form("string", f"^{_HOURS.pattern}$", "08:00-18:00")
+]
+DaysOfWeek = Annotated[
+    frozenset[int], PlainValidator(_days), _form("string", _DAYS_FORM, "mon-fri")
+]
+SourceNetwork = Annotated[Network, PlainValidator(_network), WithJsonSchema({"type": "string"})]
 Kind = Annotated[
     str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "examples": ["schema"]})
 ]

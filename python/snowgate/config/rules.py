@@ -20,12 +20,15 @@ from pydantic import (
 
 from snowgate.config.fields import (
     Client,
+    DaysOfWeek,
     Duration,
     Group,
+    HoursOfDay,
     Identifier,
     IssuerUrl,
     Kind,
     Many,
+    SourceNetwork,
     TagName,
     Text,
     Word,
@@ -38,6 +41,7 @@ from snowgate.config.text import shown, suggest
 from snowgate.model.statement import StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.builtin import RESERVED
+from snowgate.policy.moments import When
 from snowgate.policy.pattern import NamePattern, PatternError, parse_pattern
 from snowgate.policy.rules import (
     CLASS_WORDS,
@@ -88,7 +92,7 @@ _MASK_SCHEMA = WithJsonSchema(
     }
 )
 _ACTIONS = ("deny", "hold", "allow", "mask")
-_READER_KEYS = {"group", "role", "principal", "client"}
+_READER_KEYS = {"group", "role", "principal", "client", "source", "hours", "days"}
 
 
 class Shape(BaseModel):
@@ -178,6 +182,9 @@ class MatchShape(Shape):
     role: Many[Identifier] | None = None
     principal: Many[PrincipalShape] | None = None
     client: Many[Client] | None = None
+    source: Many[SourceNetwork] | None = None
+    hours: Many[HoursOfDay] | None = None
+    days: Many[DaysOfWeek] | None = None
     unbounded: bool | None = None
     excluding: Many[MatchShape] | None = Field(None, alias="not")
 
@@ -202,6 +209,7 @@ class MatchShape(Shape):
                 roles=frozenset(self.role or ()),
                 principals=frozenset(principals),
                 clients=frozenset(self.client or ()),
+                sources=frozenset(self.source or ()),
             ),
             classes=frozenset().union(*(self.classes or ())),
             kinds=frozenset(self.kind or ()),
@@ -211,6 +219,7 @@ class MatchShape(Shape):
             tags=frozenset(self.tag or ()),
             launders=frozenset(self.launders or ()),
             unbounded=self.unbounded,
+            when=When(frozenset(self.hours or ()), frozenset().union(*(self.days or ()))),
             excluding=tuple(other.compiled() for other in self.excluding or ()),
         )
 
@@ -236,6 +245,7 @@ class RuleShape(Shape):
     name: Word
     match: MatchShape
     exceptions: Many[MatchShape] = Field([], alias="except", validate_default=False)
+    enforce: bool = True
     deny: Annotated[DenyShape | None, BeforeValidator(_deny)] = None
     hold: HoldShape | None = None
     allow: Annotated[Literal[True] | None, BeforeValidator(_allow)] = None
@@ -295,7 +305,7 @@ class RuleShape(Shape):
         for where, shape, may in readers:
             wrongs += [
                 Wrong(
-                    "a mask rule asks only for tags and readers",
+                    "a mask rule asks only for tags, readers and times",
                     "remove it; give the columns that are meant a tag of their own",
                     (*where, key_of(MatchShape, name)),
                 )
@@ -310,6 +320,7 @@ class RuleShape(Shape):
             self.match.compiled(),
             self._action(),
             tuple(exception.compiled() for exception in self.exceptions),
+            self.enforce,
         )
 
     def _action(self) -> Allow | Deny | HoldFor | Mask:

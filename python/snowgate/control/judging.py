@@ -9,7 +9,8 @@ the quarantine are in force, so that no other verdict of an older epoch is used 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -116,6 +117,7 @@ class Judged:
             },
             "policy": verdict.policy_digest,
             "valid_until_s": verdict.valid_until_s,
+            "shadow": list(verdict.shadow),
             "cacheable": verdict.cacheable and not self.passing and not self._moves_something,
         }
 
@@ -142,15 +144,22 @@ class Judge:
         analyst: Analyses texts.
         labels: Where tags go that a statement moves.
         quarantine: Where objects go that a statement changes.
+        clock: Unix time.
     """
 
     def __init__(
-        self, current: Current, analyst: Analyst, labels: Labels, quarantine: Quarantine
+        self,
+        current: Current,
+        analyst: Analyst,
+        labels: Labels,
+        quarantine: Quarantine,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._current = current
         self._analyst = analyst
         self._labels = labels
         self._quarantine = quarantine
+        self._clock = clock
         self._approved: dict[str, None] = {}
 
     async def judge(self, question: dict[str, Any]) -> Mapping[str, Any]:
@@ -185,7 +194,7 @@ class Judge:
             sql: The exact text.
             binds: Types of its binds, or None if not told.
         """
-        subject = subject_of(dict(session))
+        subject = subject_of(dict(session), self._clock())
         if not self._current.tried.is_set():
             with trio.move_on_after(START_WAIT_S):
                 await self._current.tried.wait()
@@ -232,9 +241,8 @@ class Judge:
                 return judged
             limit_s = max(0.0, until_s - trio.current_time())
             if not await self._quarantine.wait(reference, names, limit_s):
-                return _refused(
-                    judged.present, subject_of(dict(session)), QUARANTINED, judged.statement
-                )
+                subject = subject_of(dict(session), self._clock())
+                return _refused(judged.present, subject, QUARANTINED, judged.statement)
 
     async def release(self, judged: Judged, reference: str, *, run: bool = True) -> Judged:
         """Prepare for a statement that is about to be forwarded, or has been (F8, F16).

@@ -35,13 +35,15 @@ def principal_fields(principal: Principal) -> dict[str, Any]:
     }
 
 
-def subject_of(session: dict[str, Any]) -> Subject:
-    """Everything a rule may read of the one who asks."""
+def subject_of(session: dict[str, Any], at_s: float) -> Subject:
+    """Everything a rule may read of the one who asks, at a moment in Unix time."""
     return Subject(
         principal=principal_of(session["principal"]),
         groups=frozenset(str(group) for group in session["groups"]),
         role=str(session["role"]),
         client=str(session["client_app"]),
+        source=str(session["source"]),
+        at_s=at_s,
     )
 
 

@@ -93,6 +93,7 @@ class Verdict:
         policy_digest: SHA-256, hex, of the policy in force.
         valid_until_s: Unix time at which the verdict ends, or None.
         cacheable: Whether the gate may reuse it for the same bytes and the same policy input.
+        shadow: Names of rules that match and are not enforced, sorted: recorded only.
     """
 
     decision: Decision
@@ -106,3 +107,4 @@ class Verdict:
     policy_digest: str = ""
     valid_until_s: float | None = None
     cacheable: bool = False
+    shadow: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ UNKNOWN_STATEMENT = "unknown-statement"
 UNKNOWN_OBJECT = "unknown-object"
 LAUNDERING = "laundering"
 CODE_BODY = "code-body"
+UNLOAD_SOURCE = "unload-source"
 HOLD_CONFLICT = "hold-conflict"
 NOT_HELD = "not-held"
 NO_RULE = "no-rule"
@@ -32,6 +33,7 @@ RESERVED = frozenset(
         UNKNOWN_OBJECT,
         LAUNDERING,
         CODE_BODY,
+        UNLOAD_SOURCE,
         HOLD_CONFLICT,
         NOT_HELD,
         NO_RULE,
@@ -119,6 +121,8 @@ def denials(
                 "leave those columns out of the code",
             )
         )
+    if statement.kind is C.UNLOAD:
+        found += _unloaded(statement, masked)
     return found
 
 
@@ -157,6 +161,27 @@ def hold_conflict(rules: list[str]) -> Denial:
         f"rules {names} hold it, and no group may decide for all of them",
         "ask the policy's owner for an exception on one of them, or a common approver group",
     )
+
+
+def _unloaded(statement: Statement, masked: list[str]) -> list[Denial]:
+    """Files pass no mask, and nobody tags what is in them."""
+    if not statement.reads and not statement.unknown_sources:
+        return [
+            Denial(
+                UNLOAD_SOURCE,
+                "the gateway cannot tell which columns the files would hold",
+                "read the rows with a query, or let an administrator unload them",
+            )
+        ]
+    if not masked:
+        return []
+    return [
+        Denial(
+            UNLOAD_SOURCE,
+            f"the files would hold columns with {_tags(masked)}, and files pass no mask",
+            "leave those columns out",
+        )
+    ]
 
 
 def _unknown_object(sources: tuple[ObjectName, ...]) -> Denial:

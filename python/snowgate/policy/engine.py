@@ -4,13 +4,14 @@
                              ▲
                           Policy
 
-Four rules make the answer safe to rely on:
+Five rules make the answer safe to rely on:
 
 1. Deny by default: an access on which no rule speaks is denied.
 2. The strictest match wins, whatever the order of the rules: deny over hold over allow.
 3. What is built in comes before any rule: a refusal of the analysis, credentials, objects nobody
    knows, predicates that reveal tagged values, tagged values copied to where they are not tagged.
 4. The mask plan is computed apart from the decision, so that no approval removes a mask (F12).
+5. A rule that is not enforced is recorded and changes nothing, not even what another rule does.
 
 Pure: no clock, no socket, no state. The audit can replay any verdict from its inputs.
 
@@ -20,13 +21,13 @@ Source: XACML 3.0 appendix C.2 (deny-overrides), with approval between permit an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snowgate.model.statement import Statement, StatementClass
 from snowgate.model.verdict import Decision, Hold, MaskPlan, Verdict
 from snowgate.policy.builtin import Denial, denials, hold_conflict, no_rule, not_held
-from snowgate.policy.masks import TagView, plan_masks, view_tag
-from snowgate.policy.matching import Access, Subject, accesses, applies
+from snowgate.policy.masks import TagView, plan_masks, touched_tags, view_tag
+from snowgate.policy.matching import Access, Subject, accesses, applies, concerns
 from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
 
 # They return whatever somebody's code returns.
@@ -46,13 +47,27 @@ def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
         subject: Who asks.
 
     Returns:
-        The verdict. Allow and deny may be cached for the same statement, subject and policy; a hold
-        is a question to people and is asked anew.
+        The verdict. Allow and deny may be cached for the same statement, subject and policy until
+        the verdict's own end; a hold is a question to people and is asked anew.
     """
     if statement.refusal is not None:
         refusal = statement.refusal
         return _deny(policy, [Denial(refusal.rule, refusal.reason, refusal.remedy)])
-    views = {tag: view_tag(policy, tag, subject) for tag in _touched(statement)}
+    verdict = _decide(policy, statement, subject)
+    changes = bool(policy.times)
+    return replace(
+        verdict,
+        shadow=_shadow(policy, statement, subject) if policy.shadows else (),
+        valid_until_s=policy.next_change_s(subject.at_s)
+        if changes and subject.at_s is not None
+        else None,
+        # Without a time nobody knows when it ends.
+        cacheable=verdict.cacheable and not (changes and subject.at_s is None),
+    )
+
+
+def _decide(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
+    views = {tag: view_tag(policy, tag, subject) for tag in touched_tags(statement)}
     said = _ask_rules(policy, statement, subject)
     refused = [*denials(statement, views, said.may_launder), *said.denials]
     if not refused:
@@ -116,6 +131,20 @@ def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
     # A rule that lets values into one table says nothing of the others written to.
     may_launder = frozenset(set.intersection(*launderable))
     return _Said(tuple(refused), holds, frozenset(allows), tuple(silent), may_launder)
+
+
+def _shadow(policy: Policy, statement: Statement, subject: Subject) -> tuple[str, ...]:
+    """The rules that would have had a say, were they enforced."""
+    touched, asked = touched_tags(statement), accesses(statement)
+    return tuple(
+        rule.name
+        for rule in policy.shadows
+        if (
+            not rule.match.tags.isdisjoint(touched) and concerns(rule, subject)
+            if isinstance(rule.action, Mask)
+            else any(applies(rule, access, statement, subject) for access in asked)
+        )
+    )
 
 
 def _terms(holds: dict[str, HoldFor]) -> Hold | Denial:
@@ -191,12 +220,4 @@ def _deny(policy: Policy, refused: Sequence[Denial]) -> Verdict:
         remedy="; ".join(dict.fromkeys(denial.remedy for denial in told)),
         policy_digest=policy.digest,
         cacheable=True,
-    )
-
-
-def _touched(statement: Statement) -> frozenset[str]:
-    """Every tag that the answer can depend on."""
-    columns = statement.columns or ()
-    return statement.tags.union(*(column.tags for column in columns)) | statement.launders.union(
-        *(violation.tags for violation in statement.violations)
     )

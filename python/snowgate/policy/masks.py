@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from snowgate.model.statement import OutputColumn
+from snowgate.model.statement import OutputColumn, Statement
 from snowgate.model.verdict import ColumnMask, MaskKind, MaskPlan
 from snowgate.policy.matching import Subject, concerns
 from snowgate.policy.rules import Mask, Policy
@@ -43,6 +43,14 @@ class PlannedMasks:
 
     plan: MaskPlan
     rules: frozenset[str]
+
+
+def touched_tags(statement: Statement) -> frozenset[str]:
+    """Every tag that a verdict on a statement can depend on."""
+    columns = statement.columns or ()
+    return statement.tags.union(*(column.tags for column in columns)) | statement.launders.union(
+        *(violation.tags for violation in statement.violations)
+    )
 
 
 def view_tag(policy: Policy, tag: str, subject: Subject) -> TagView:

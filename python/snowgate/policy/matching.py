@@ -12,12 +12,14 @@ when they must (`sure=True`); an exception, and `not:`, turn the question round.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snowgate.model.identity import Principal
 from snowgate.model.statement import ObjectName, Statement, StatementClass
-from snowgate.policy.rules import Allow, Match, Rule, Who
+from snowgate.policy.rules import Allow, Match, Network, Rule
 
 C = StatementClass
 
@@ -42,18 +44,25 @@ class Subject:
         groups: Groups granted at login.
         role: Upstream role, as stored.
         client: What the client calls itself, such as `PythonConnector`.
+        source: IP address that logged in; empty if not told.
+        at_s: When the statement is judged, Unix time; None if not told.
     """
 
     principal: Principal
     groups: frozenset[str]
     role: str
     client: str = ""
+    source: str = ""
+    at_s: float | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256, hex, over all of it: equal digests, equal verdicts on the same statement."""
+        """SHA-256, hex, over all but the time, which a verdict's own end stands for.
+
+        Equal digests, equal verdicts on the same statement in the same period of the policy.
+        """
         principal = self.principal.key
-        form = json.dumps([principal, sorted(self.groups), self.role, self.client])
+        form = json.dumps([principal, sorted(self.groups), self.role, self.client, self.source])
         return hashlib.sha256(form.encode()).hexdigest()
 
 
@@ -99,38 +108,67 @@ def applies(rule: Rule, access: Access, statement: Statement, subject: Subject) 
 
 def concerns(rule: Rule, subject: Subject) -> bool:
     """Whether a mask rule applies to a reader. Mask rules ask nothing of statements."""
-    return _reader_fits(rule.match, subject) and not any(
-        _reader_fits(exception, subject) for exception in rule.exceptions
+    return reader_fits(rule.match, subject, sure=False) and not any(
+        reader_fits(exception, subject, sure=True) for exception in rule.exceptions
     )
 
 
-def _reader_fits(match: Match, subject: Subject) -> bool:
-    return _is(match.who, subject) and not any(
-        _reader_fits(other, subject) for other in match.excluding
+def misses(
+    match: Match, access: Access, statement: Statement, subject: Subject, *, sure: bool
+) -> Iterator[str]:
+    """The keys of a match, as the file spells them, that do not fit an access."""
+    yield from reader_misses(match, subject, sure=sure)
+    if match.classes and access.kind not in match.classes:
+        yield "class"
+    if not _kind_fits(match.kinds, access, sure):
+        yield "kind"
+    yield from _place_misses(match, access.place, sure)
+    if not _tags_fit(match.tags, statement.tags, sure):
+        yield "tag"
+    if not _tags_fit(match.launders, statement.launders, sure):
+        yield "launders"
+    if match.unbounded not in (None, statement.unbounded):
+        yield "unbounded"
+    if any(_fits(other, access, statement, subject, not sure) for other in match.excluding):
+        yield "not"
+
+
+def reader_misses(match: Match, subject: Subject, *, sure: bool) -> Iterator[str]:
+    """The keys of a match that ask for a reader or a time, and do not fit."""
+    who, principal = match.who, subject.principal
+    if who.groups and who.groups.isdisjoint(subject.groups):
+        yield "group"
+    if who.roles and subject.role not in who.roles:
+        yield "role"
+    if who.principals and (principal.issuer, principal.subject) not in who.principals:
+        yield "principal"
+    if who.clients and not any(glob.matches(subject.client.upper()) for glob in who.clients):
+        yield "client"
+    if who.sources and not _source_fits(who.sources, subject.source, sure):
+        yield "source"
+    yield from match.when.misses(subject.at_s, sure=sure)
+
+
+def reader_fits(match: Match, subject: Subject, *, sure: bool) -> bool:
+    """Whether the reader, and the time, is one that a match of a mask rule asks for."""
+    return next(reader_misses(match, subject, sure=sure), None) is None and not any(
+        reader_fits(other, subject, sure=not sure) for other in match.excluding
     )
 
 
 def _fits(match: Match, access: Access, statement: Statement, subject: Subject, sure: bool) -> bool:
-    return (
-        _is(match.who, subject)
-        and (not match.classes or access.kind in match.classes)
-        and _kind_fits(match.kinds, access, sure)
-        and _place_fits(match, access.place, sure)
-        and _tags_fit(match.tags, statement.tags, sure)
-        and _tags_fit(match.launders, statement.launders, sure)
-        and match.unbounded in (None, statement.unbounded)
-        and not any(_fits(other, access, statement, subject, not sure) for other in match.excluding)
-    )
+    return next(misses(match, access, statement, subject, sure=sure), None) is None
 
 
-def _is(who: Who, subject: Subject) -> bool:
-    principal = subject.principal
-    return (
-        (not who.groups or not who.groups.isdisjoint(subject.groups))
-        and (not who.roles or subject.role in who.roles)
-        and (not who.principals or (principal.issuer, principal.subject) in who.principals)
-        and (not who.clients or any(glob.matches(subject.client.upper()) for glob in who.clients))
-    )
+def _source_fits(networks: frozenset[Network], source: str, sure: bool) -> bool:
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return not sure
+    # A listener of both families sees IPv4 peers as ::ffff:a.b.c.d.
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 def _kind_fits(kinds: frozenset[str], access: Access, sure: bool) -> bool:
@@ -139,16 +177,17 @@ def _kind_fits(kinds: frozenset[str], access: Access, sure: bool) -> bool:
     return not access.object_kind and not sure and access.kind in _HAS_KIND
 
 
-def _place_fits(match: Match, place: ObjectName | None, sure: bool) -> bool:
-    for patterns in (match.databases, match.schemas, match.objects):
-        if not patterns:
-            continue
-        if place is None:
-            return False
-        names = (place.database, place.schema, place.name)
-        if not any(pattern.matches(names, sure=sure) for pattern in patterns):
-            return False
-    return True
+def _place_misses(match: Match, place: ObjectName | None, sure: bool) -> Iterator[str]:
+    names = None if place is None else (place.database, place.schema, place.name)
+    for key, patterns in (
+        ("database", match.databases),
+        ("schema", match.schemas),
+        ("object", match.objects),
+    ):
+        if patterns and (
+            names is None or not any(pattern.matches(names, sure=sure) for pattern in patterns)
+        ):
+            yield key
 
 
 def _tags_fit(wanted: frozenset[str], touched: frozenset[str], sure: bool) -> bool:

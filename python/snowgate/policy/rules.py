@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
 
 from snowgate.model.statement import ObjectName, StatementClass
 from snowgate.model.verdict import MaskKind
+from snowgate.policy.moments import ALWAYS, When
 from snowgate.policy.pattern import Glob, NamePattern
 
 C = StatementClass
+Network = IPv4Network | IPv6Network
 
 # The words of `class:`. A word that is a class too covers what nobody would grant or refuse apart
 # from it: whoever may run a query may see its plan, and a session that may be set up may open a
@@ -46,12 +49,14 @@ class Who:
         roles: Upstream roles, as stored.
         principals: (issuer, subject) pairs: a display name is never a key (F6).
         clients: What the client says it is, upper-case. It can say anything: only tighten by it.
+        sources: Networks of the address that logged in; of a balancer, if one stands between.
     """
 
     groups: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     principals: frozenset[tuple[str, str]] = frozenset()
     clients: frozenset[Glob] = frozenset()
+    sources: frozenset[Network] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Match:
         tags: Tags the statement touches.
         launders: Tags whose values it would copy to where they are not tagged.
         unbounded: DML without WHERE; None asks nothing.
+        when: Times at which it is about anything.
         excluding: None of these may match.
     """
 
@@ -78,6 +84,7 @@ class Match:
     tags: frozenset[str] = frozenset()
     launders: frozenset[str] = frozenset()
     unbounded: bool | None = None
+    when: When = ALWAYS
     excluding: tuple[Match, ...] = ()
 
 
@@ -114,12 +121,25 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: what it is about, what follows, and where it does not apply."""
+    """One rule: what it is about, what follows, and where it does not apply.
+
+    Attributes:
+        enforce: False: that it matches is recorded, and nothing follows.
+    """
 
     name: str
     match: Match
     action: Allow | Deny | HoldFor | Mask
     exceptions: tuple[Match, ...] = ()
+    enforce: bool = True
+
+    def matches(self) -> Iterator[Match]:
+        """Its matches, exceptions and what they exclude."""
+        waiting = [self.match, *self.exceptions]
+        while waiting:
+            match = waiting.pop()
+            yield match
+            waiting += match.excluding
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,13 +156,21 @@ class Policy:
 
     Attributes:
         tags: Sorted.
-        rules: Sorted by name; names are unique.
+        rules: Those in force, sorted by name; names are unique.
         digest: SHA-256, hex, of the canonical compiled form.
+        shadows: Rules that are only recorded, sorted by name.
+        times: Every time that a rule asks for.
     """
 
     tags: tuple[TagPattern, ...]
     rules: tuple[Rule, ...]
     digest: str
+    shadows: tuple[Rule, ...] = ()
+    times: frozenset[When] = frozenset()
+
+    def next_change_s(self, at_s: float) -> float | None:
+        """The first moment after `at_s`, Unix time, at which a verdict may be another."""
+        return min((when.next_change_s(at_s) for when in self.times), default=None)
 
     def column_tags(self, table: ObjectName, columns: Iterable[str]) -> dict[str, frozenset[str]]:
         """The tags of each column of one table or view, by the patterns of `tags:`.
@@ -164,16 +192,22 @@ def compile_policy(tags: Iterable[TagPattern], rules: Iterable[Rule]) -> Policy:
     ordered_tags = tuple(sorted(set(tags)))
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
     form = json.dumps(
-        {"form": 1, "tags": _plain(ordered_tags), "rules": _plain(ordered)},
+        {"form": 2, "tags": _plain(ordered_tags), "rules": _plain(ordered)},
         sort_keys=True,
         separators=(",", ":"),
     )
-    return Policy(ordered_tags, ordered, hashlib.sha256(form.encode()).hexdigest())
+    return Policy(
+        ordered_tags,
+        tuple(rule for rule in ordered if rule.enforce),
+        hashlib.sha256(form.encode()).hexdigest(),
+        tuple(rule for rule in ordered if not rule.enforce),
+        frozenset(match.when for rule in ordered for match in rule.matches() if match.when.asks),
+    )
 
 
 def _plain(value: object) -> object:
     """A compiled value as JSON, the same for equal values."""
-    if isinstance(value, NamePattern):
+    if isinstance(value, NamePattern | IPv4Network | IPv6Network):
         return str(value)
     if isinstance(value, Enum):
         return value.value

@@ -68,6 +68,32 @@ HOLD = "hold: {approvers: data-platform}"
             ("roles:\n", "limits: {statement_size: 1MB}\nroles:\n"),
             *(20, "limits.statement_size", "`1MB` is no size", "`1MiB`"),
         ),
+        # times, networks, shadow
+        (
+            (READS, READS.replace("class:", "hours: 8-18, class:")),
+            *(27, "rules[2].match.hours", "`8-18` is no part of a day", "`08:00-18:00`"),
+        ),
+        (
+            (READS, READS.replace("class:", 'hours: "22:00-06:00", class:')),
+            *(27, "rules[2].match.hours", "ends before it begins", "`00:00-06:00`"),
+        ),
+        (
+            (READS, READS.replace("class:", 'hours: "12:00-24:30", class:')),
+            *(27, "rules[2].match.hours", "is no part of a day", "`24:00`"),
+        ),
+        (
+            (READS, READS.replace("class:", "days: monday, class:")),
+            *(27, "rules[2].match.days", "`monday` is no day", "`mon-fri`"),
+        ),
+        (
+            (READS, READS.replace("class:", "source: 10.0.0.1/8, class:")),
+            *(27, "rules[2].match.source", "bits beyond its prefix", "write `10.0.0.0/8`"),
+        ),
+        (
+            (READS, READS.replace("class:", "source: here, class:")),
+            *(27, "rules[2].match.source", "`here` is no network", "such as"),
+        ),
+        (("allow: true", "allow: true, enforce: no"), 27, "rules[2].enforce", "true or false", ""),
         # rules
         (
             (READS, "match: {class: create, kind: [table, shema]}, deny: no"),
