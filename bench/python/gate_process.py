@@ -44,8 +44,9 @@ async def login(_: dict[str, Any]) -> dict[str, Any]:
 
 async def judge(question: dict[str, Any]) -> dict[str, Any]:
     """Allow everything; mask the columns that the text asks to have masked."""
-    masked = "masked" in question["sql"]
-    small = "chunk" not in question["sql"]
+    # A template of the text is in upper case.
+    words = question["sql"].upper()
+    masked, small = "MASKED" in words, "CHUNK" not in words
     names = ["ID", "REGION"] if small else [f"C{at}" for at in range(8)]
     masks: list[Any] = ["pass"] * len(names)
     if masked:

@@ -6,17 +6,21 @@ a neighbour on the machine bends it little. Rounds are interleaved; the median i
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,26 +31,34 @@ from snowgate.demo.certificates import make_certificates, make_user_key
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
 SECONDS = 3
-CHUNK_BYTES = 16 * 1024 * 1024
+# Statements of one session run at a time, as those of a driver do; so there are many sessions.
+SESSIONS = 32
+# Fetches of small chunks: drivers fetch four to ten of a result at once.
+RESULTS = 8
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+MEMORY = Path("/dev/shm")
 
+BEAT = 'request = function() return wrk.format("POST", "/session/heartbeat") end'
 QUERY = """
+local sessions = { %s }
 local n = 0
 local id = tostring(os.time()):sub(-8)
 request = function()
   n = n + 1
-  local uuid = string.format("%s-%04x-4%03x-8%03x-%012x", id, n % 65536, n % 4096,
+  local uuid = string.format("%%s-%%04x-4%%03x-8%%03x-%%012x", id, n %% 65536, n %% 4096,
     math.random(0, 4095), n)
-  return wrk.format("POST", "/queries/v1/query-request?requestId=" .. uuid, nil,
+  return wrk.format("POST", "/queries/v1/query-request?requestId=" .. uuid,
+    sessions[n %% #sessions + 1],
     '{"sqlText":"SELECT id, region FROM orders WHERE region = 1","sequenceId":1}')
 end
 """
 GET = """
-local paths = { %s }
+local secrets = { %s }
+local chunks = { %s }
 local n = 0
 request = function()
-  n = n %% #paths + 1
-  return wrk.format("GET", paths[n])
+  n = n %% #chunks + 1
+  return wrk.format("GET", chunks[n][1], secrets[chunks[n][2]])
 end
 """
 NGINX = """
@@ -60,6 +72,8 @@ http {{
     listen 127.0.0.1:{port} ssl; keepalive_requests 100000000;
     ssl_certificate {folder}/tls.crt; ssl_certificate_key {folder}/tls.key;
     ssl_protocols TLSv1.3;
+    location = /session/heartbeat {{ default_type application/json;
+      return 200 '{{"data":null,"code":null,"message":null,"success":true}}'; }}
     location / {{ proxy_pass http://canned; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_buffers 16 64k; proxy_max_temp_file_size 0; }}
   }}
@@ -72,7 +86,6 @@ class Load:
     """One measured run: how much was done, how long answers took, and what it cost the proxy."""
 
     per_second: float
-    bytes_per_second: float
     p50_us: float
     p99_us: float
     cpu_s: float
@@ -86,24 +99,53 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The gateway beside nginx: medians over the rounds."""
+    """The gateway beside nginx: medians over the rounds, and the median of the rounds' ratios.
+
+    Attributes:
+        stored_bytes: Size of a chunk before it is masked.
+    """
 
     name: str
     gateway: Load
     nginx: Load
+    cpu_ratio: float
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A process that serves the clients."""
+
+    process: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What `wrk` sends, and the bytes of one right answer's body."""
+
+    script: str
+    headers: tuple[str, ...] = ()
+    size: int = 0
 
 
 def missing() -> str:
     """What must be installed first; empty when nothing is missing."""
     lacking = [tool for tool in ("nginx", "wrk") if shutil.which(tool) is None]
-    return f"apt install {' '.join(lacking)}" if lacking else ""
+    packages = {"nginx": "nginx-light", "wrk": "wrk"}
+    return f"apt install {' '.join(packages[tool] for tool in lacking)}" if lacking else ""
 
 
-def measure(upstream: Path, folder: Path) -> list[Comparison]:
-    """Run everything. `upstream` is the built example `canned_upstream`."""
+def measure(upstream: Path, folder: Path) -> tuple[list[Comparison], list[Comparison]]:
+    """Run everything. `upstream` is the built example `canned_upstream`.
+
+    Returns:
+        Requests, then large chunks.
+    """
     chunks = folder / "chunks"
     chunks.mkdir(parents=True)
-    for name, content in _chunks().items():
+    contents = _chunks()
+    for name, content in contents.items():
         (chunks / name).write_bytes(content)
     make_certificates(folder, ("localhost", "127.0.0.1"))
     make_user_key(folder)
@@ -111,125 +153,201 @@ def measure(upstream: Path, folder: Path) -> list[Comparison]:
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, upstream=upstream_port, port=nginx_port))
     with (
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as memory,
         _process([str(upstream), str(upstream_port), str(chunks)]),
         _process(["nginx", "-c", str(config)]) as nginx,
-        _gate(folder, upstream_port) as (gate, gate_port),
+        _gate(folder, folder / "gate", upstream_port) as gate,
+        _gate(folder, Path(memory) / "gate", upstream_port) as quick_gate,
     ):
         _wait(nginx_port)
-        return _compare(folder, nginx, nginx_port, gate, gate_port)
+        bench = Bench(folder, Proxy(nginx, nginx_port), contents)
+        return bench.requests(gate, quick_gate), bench.chunks(gate)
 
 
-def _compare(
-    folder: Path, nginx: int, nginx_port: int, gate: int, gate_port: int
-) -> list[Comparison]:
-    client = Client(folder, gate_port)
-    found = []
+class Bench:
+    """The runs."""
 
-    def both(name: str, connections: int, ours: Path, theirs: Path, headers: list[str]) -> None:
-        rounds = [
-            (
-                _load(gate, gate_port, connections, ours, headers),
-                _load(nginx, nginx_port, connections, theirs, []),
+    def __init__(self, folder: Path, nginx: Proxy, contents: dict[str, bytes]) -> None:
+        self._folder = folder
+        self._nginx = nginx
+        self._contents = contents
+
+    def requests(self, gate: Proxy, quick_gate: Proxy) -> list[Comparison]:
+        """Small requests with one connection, and with 32."""
+        client, quick_client = Client(self._folder, gate), Client(self._folder, quick_gate)
+        sessions = [client.login() for _ in range(SESSIONS)]
+        statement = client.statements(sessions)
+        quick = quick_client.statements([quick_client.login() for _ in range(SESSIONS)])
+        beat = Shot(BEAT, (sessions[0],), client.beat(sessions[0]))
+        small = self._contents["chunk_small"]
+        found = []
+        for connections in (1, 32):
+            found += self._interleaved(
+                connections,
+                {
+                    "small chunk": (gate, lambda: client.tickets("SELECT chunk_small", small)),
+                    "statement, verdict cached": (gate, lambda: statement),
+                    "the same, ledger in memory": (quick_gate, lambda: quick),
+                    "heartbeat": (gate, lambda: beat),
+                },
+                {"small chunk": Shot(GET % ("{}", '{"/chunk/chunk_small", 1}'), (), len(small))},
             )
-            for _ in range(ROUNDS)
+        client.close()
+        quick_client.close()
+        return found
+
+    def chunks(self, gate: Proxy) -> list[Comparison]:
+        """Large chunks, two at a time."""
+        client = Client(self._folder, gate)
+        cases = {}
+        theirs = {}
+        for name, file, masked in (
+            ("clear", "chunk_json", False),
+            ("JSON masked", "chunk_json", True),
+            ("Arrow masked", "chunk_arrow", True),
+        ):
+            sql = f"SELECT {file} masked" if masked else f"SELECT {file}"
+            content = self._contents[file]
+            cases[name] = (gate, functools.partial(client.tickets, sql, content))
+            theirs[name] = Shot(GET % ("{}", f'{{"/chunk/{file}", 1}}'), (), len(content))
+        found = self._interleaved(2, cases, theirs)
+        client.close()
+        return [
+            replace(each, stored_bytes=shot.size)
+            for each, shot in zip(found, theirs.values(), strict=True)
         ]
-        found.append(Comparison(name, *map(_median, zip(*rounds, strict=True))))
 
-    query = folder / "query.lua"
-    query.write_text(QUERY)
-    beat = folder / "beat.lua"
-    beat.write_text('request = function() return wrk.format("POST", "/session/heartbeat") end')
-    for connections in (1, 32):
-        session = client.login()
-        both(f"heartbeat, c={connections}", connections, beat, beat, session)
-        both(f"statement, verdict cached, c={connections}", connections, query, query, session)
-    for name, sql in (
-        ("chunk, clear", "SELECT chunk-json"),
-        ("chunk, JSON masked", "SELECT chunk-json masked"),
-        ("chunk, Arrow masked", "SELECT chunk-arrow masked"),
-    ):
-        file = "chunk-arrow" if "arrow" in sql else "chunk-json"
-        theirs = folder / "nginx-chunk.lua"
-        theirs.write_text(GET % f'"/chunk/{file}"')
-        rounds = []
+    def _interleaved(
+        self,
+        connections: int,
+        cases: dict[str, tuple[Proxy, Callable[[], Shot]]],
+        theirs: dict[str, Shot],
+    ) -> list[Comparison]:
+        """Every case against nginx, which gets the same requests unless `theirs` says others."""
+        rounds: dict[str, list[tuple[Load, Load]]] = {name: [] for name in cases}
         for _ in range(ROUNDS):
-            paths, headers = client.tickets(sql)
-            ours = folder / "gate-chunk.lua"
-            ours.write_text(GET % ", ".join(f'"{path}"' for path in paths))
-            rounds.append(
-                (
-                    _load(gate, gate_port, 2, ours, headers),
-                    _load(nginx, nginx_port, 2, theirs, []),
+            for name, (gate, shot) in cases.items():
+                ours = shot()
+                peer = theirs.get(name, replace(ours, size=0))
+                rounds[name].append(
+                    (
+                        self._load(gate, connections, ours),
+                        self._load(self._nginx, connections, peer),
+                    )
                 )
+        return [
+            Comparison(
+                f"{name}, c={connections}",
+                _median([ours for ours, _ in pairs]),
+                _median([peer for _, peer in pairs]),
+                statistics.median(ours.cpu_us / peer.cpu_us for ours, peer in pairs),
             )
-        found.append(Comparison(name, *map(_median, zip(*rounds, strict=True))))
-    client.close()
-    return found
+            for name, pairs in rounds.items()
+        ]
+
+    def _load(self, proxy: Proxy, connections: int, shot: Shot) -> Load:
+        script = self._folder / "wrk.lua"
+        script.write_text(shot.script)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script]
+        for header in shot.headers:
+            command += ["-H", header]
+        before = _cpu_s(proxy.process)
+        answer = subprocess.run(
+            [*command, f"https://127.0.0.1:{proxy.port}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        cpu_s = _cpu_s(proxy.process) - before
+        count = int(_found(r"(\d+) requests in", answer))
+        per_second = float(_found(r"Requests/sec:\s+([\d.]+)", answer))
+        bytes_per_second = _amount(_found(r"Transfer/sec:\s+(\S+)", answer))
+        # A refusal is HTTP 200, too, but it is shorter than rows are.
+        short = bytes_per_second / per_second < shot.size * 0.9
+        if short or "Non-2xx" in answer or "Socket errors" in answer:
+            raise RuntimeError(f"{shot.size} bytes were expected\n{answer}")
+        return Load(
+            per_second,
+            _time_us(_found(r"^ +50% +(\S+)$", answer)),
+            _time_us(_found(r"^ +99% +(\S+)$", answer)),
+            cpu_s,
+            count,
+        )
 
 
 class Client:
-    """Logs in and asks for chunk tickets, as a driver does."""
+    """Logs in, runs statements and asks for chunk tickets, as a driver does."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, gate: Proxy) -> None:
         self._http = httpx2.Client(
-            base_url=f"https://127.0.0.1:{port}", verify=str(folder / "ca.pem"), trust_env=False
+            base_url=f"https://127.0.0.1:{gate.port}",
+            verify=str(folder / "ca.pem"),
+            trust_env=False,
         )
 
-    def login(self) -> list[str]:
-        """A new session, as headers."""
+    def login(self) -> str:
+        """A new session, as a header."""
         data = {"ACCOUNT_NAME": "BENCH", "AUTHENTICATOR": "OAUTH", "TOKEN": "t"}
         data |= {"CLIENT_APP_ID": "PythonConnector", "CLIENT_APP_VERSION": "4.8.1"}
-        reply = self._http.post(
-            f"/session/v1/login-request?requestId={uuid4()}", json={"data": data}
-        ).json()
-        if not reply["success"]:
-            raise RuntimeError(f"the login failed: {reply['message']}")
-        return [f'Authorization: Snowflake Token="{reply["data"]["token"]}"']
+        reply = self._post(
+            f"/session/v1/login-request?requestId={uuid4()}", json.dumps({"data": data}), ""
+        )
+        return f'Authorization: Snowflake Token="{json.loads(reply)["data"]["token"]}"'
 
-    def tickets(self, sql: str) -> tuple[list[str], list[str]]:
-        """Paths of fresh chunk tickets, and the headers to send."""
-        name, _, value = self.login()[0].partition(": ")
-        reply = self._http.post(
-            f"/queries/v1/query-request?requestId={uuid4()}",
-            json={"sqlText": sql},
-            headers={name: value},
-        ).json()
-        if not reply["success"]:
-            raise RuntimeError(f"the statement failed: {reply['message']}")
-        headers = reply["data"]["chunkHeaders"]
-        paths = [httpx2.URL(chunk["url"]).raw_path.decode() for chunk in reply["data"]["chunks"]]
-        chunk = self._http.get(paths[0], headers=headers)
-        if "masked" in sql and b"canary" in chunk.content:
-            raise RuntimeError("a masked chunk holds a value")
-        if chunk.status_code != 200 or len(chunk.content) < CHUNK_BYTES // 4:
-            raise RuntimeError(f"the chunk is short: {chunk.status_code}")
-        return paths, [f"{key}: {value}" for key, value in headers.items()]
+    def statements(self, sessions: list[str]) -> Shot:
+        """A statement of each session in turn; every verdict is in the cache."""
+        sizes = [len(self._query("SELECT id, region FROM orders WHERE region = 1", sessions[0]))]
+        if sizes[0] < 1000:
+            raise RuntimeError("the statement has no rows")
+        headers = ", ".join(_lua_headers(*session.split(": ", 1)) for session in sessions)
+        return Shot(QUERY % headers, (), sizes[0])
+
+    def beat(self, session: str) -> int:
+        """Bytes of the answer to a heartbeat."""
+        return len(self._post("/session/heartbeat", "", session))
+
+    def tickets(self, sql: str, content: bytes) -> Shot:
+        """Fetch the chunks of fresh results, in turn."""
+        secrets, each, size = [], [], 0
+        for result in range(RESULTS):
+            data = json.loads(self._query(sql, self.login()))["data"]
+            secrets.append(_lua_headers(*next(iter(data["chunkHeaders"].items()))))
+            paths = [httpx2.URL(chunk["url"]).raw_path.decode() for chunk in data["chunks"]]
+            if result == 0:
+                masked = "masked" in sql
+                size = self._check(paths.pop(), data["chunkHeaders"], content, masked=masked)
+            each.append([f'{{"{path}", {result + 1}}}' for path in paths])
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*each))
+        chunks = ", ".join(chunk for chunk in turns if chunk)
+        return Shot(GET % (", ".join(secrets), chunks), (), size)
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
 
+    def _check(self, path: str, headers: dict[str, str], content: bytes, *, masked: bool) -> int:
+        chunk = self._http.get(path, headers=headers).raise_for_status().content
+        if not masked and chunk != content:
+            raise RuntimeError("a clear chunk is not as stored")
+        if masked and (b"canary" in chunk or chunk.count(b"public") != content.count(b"public")):
+            raise RuntimeError("a masked chunk holds a value, or lacks a clear one")
+        return len(chunk)
 
-def _load(process: int, port: int, connections: int, script: Path, headers: list[str]) -> Load:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script)]
-    for header in headers:
-        command += ["-H", header]
-    before = _cpu_s(process)
-    answer = subprocess.run(
-        [*command, f"https://127.0.0.1:{port}"], capture_output=True, text=True, check=True
-    ).stdout
-    cpu_s = _cpu_s(process) - before
-    if "Non-2xx" in answer or "Socket errors" in answer:
-        raise RuntimeError(answer)
-    count = int(_found(r"(\d+) requests in", answer))
-    return Load(
-        float(_found(r"Requests/sec:\s+([\d.]+)", answer)),
-        _amount(_found(r"Transfer/sec:\s+(\S+)", answer)),
-        _time_us(_found(r"^ +50% +(\S+)$", answer)),
-        _time_us(_found(r"^ +99% +(\S+)$", answer)),
-        cpu_s,
-        count,
-    )
+    def _query(self, sql: str, session: str) -> bytes:
+        body = json.dumps({"sqlText": sql, "sequenceId": 1})
+        return self._post(f"/queries/v1/query-request?requestId={uuid4()}", body, session)
+
+    def _post(self, path: str, body: str, session: str) -> bytes:
+        headers = dict([session.split(": ", 1)]) if session else {}
+        reply = self._http.post(path, content=body.encode(), headers=headers).raise_for_status()
+        if not reply.json()["success"]:
+            raise RuntimeError(f"{path} failed: {reply.json()['message']}")
+        return reply.content
+
+
+def _lua_headers(name: str, value: str) -> str:
+    """A table of one header. Lua's long brackets take any value."""
+    return f'{{ ["{name}"] = [[{value}]] }}'
 
 
 def _found(pattern: str, text: str) -> str:
@@ -254,7 +372,7 @@ def _scaled(text: str, units: dict[str, float]) -> float:
     return float(match.group(1)) * units[match.group(2)]
 
 
-def _median(loads: tuple[Load, ...]) -> Load:
+def _median(loads: list[Load]) -> Load:
     """The run whose CPU per request is in the middle."""
     return sorted(loads, key=lambda load: load.cpu_us)[len(loads) // 2]
 
@@ -273,7 +391,7 @@ def _cpu_s(process: int) -> float:
 
 
 def _chunks() -> dict[str, bytes]:
-    """One JSON and one Arrow chunk of eight columns; the last two are masked."""
+    """One JSON and one Arrow chunk of eight columns, the last two to be masked; and a small one."""
     import pyarrow
 
     rows = 100_000
@@ -302,7 +420,11 @@ def _chunks() -> dict[str, bytes]:
     with pyarrow.ipc.new_stream(sink, schema) as writer:
         table = pyarrow.Table.from_arrays(columns, schema=schema)
         writer.write_table(table, max_chunksize=8192)
-    return {"chunk-json": line.encode(), "chunk-arrow": sink.getvalue().to_pybytes()}
+    return {
+        "chunk_json": line.encode(),
+        "chunk_arrow": sink.getvalue().to_pybytes(),
+        "chunk_small": line.encode()[:1800],
+    }
 
 
 @contextmanager
@@ -316,10 +438,10 @@ def _process(command: list[str]) -> Iterator[int]:
 
 
 @contextmanager
-def _gate(folder: Path, upstream_port: int) -> Iterator[tuple[int, int]]:
+def _gate(folder: Path, home: Path, upstream_port: int) -> Iterator[Proxy]:
     for part in ("ledger", "text-keys", "keys"):
-        (folder / part).mkdir()
-    key = folder / "keys" / "store.key"
+        (home / part).mkdir(parents=True)
+    key = home / "keys" / "store.key"
     key.write_bytes(os.urandom(32))
     key.chmod(0o600)
     document = {
@@ -342,16 +464,16 @@ def _gate(folder: Path, upstream_port: int) -> Iterator[tuple[int, int]]:
         },
         "gateway_session": {"role": "ANALYST"},
         "ledger": {
-            "dir": str(folder / "ledger"),
+            "dir": str(home / "ledger"),
             "origin": "snowgate/bench",
-            "key_file": str(folder / "keys" / "ledger.key"),
+            "key_file": str(home / "keys" / "ledger.key"),
         },
-        "text_keys_dir": str(folder / "text-keys"),
+        "text_keys_dir": str(home / "text-keys"),
         "store_key_file": str(key),
         "gateway": "bench",
         "account": "BENCH",
     }
-    config = folder / "gate.json"
+    config = home / "gate.json"
     config.write_text(json.dumps(document))
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("gate_process.py")), str(config)],
@@ -363,7 +485,7 @@ def _gate(folder: Path, upstream_port: int) -> Iterator[tuple[int, int]]:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
             raise RuntimeError("the gate did not start")
-        yield process.pid, int(line)
+        yield Proxy(process.pid, int(line))
     finally:
         process.terminate()
         process.wait(20)
