@@ -91,6 +91,11 @@ impl Classified {
     /// The first refusal, also that of a text with no statement or with several (only one is judged,
     /// masked and recorded per request).
     pub fn refusal(&self) -> Option<Refusal> {
+        let several = Refusal {
+            rule: "one-statement",
+            reason: "the text holds more than one statement",
+            remedy: "send the statements one by one",
+        };
         match self.statements.as_slice() {
             [] => Some(Refusal {
                 rule: "empty",
@@ -98,12 +103,9 @@ impl Classified {
                 remedy: "send a statement",
             }),
             [head] => head.refusal,
-            [first, ..] if first.class == Class::Dynamic => first.refusal,
-            _ => Some(Refusal {
-                rule: "one-statement",
-                reason: "the text holds more than one statement",
-                remedy: "send the statements one by one",
-            }),
+            // A scripting block holds several; that it is one says more.
+            [first, ..] if first.class == Class::Dynamic => first.refusal.or(Some(several)),
+            _ => Some(several),
         }
     }
 }

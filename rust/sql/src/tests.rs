@@ -233,7 +233,10 @@ fn scripting_and_dynamic_text_are_refused() {
 
 #[test]
 fn texts_of_no_or_several_statements_are_refused() {
-    refused("one-statement", &["SELECT 1; DROP TABLE t"]);
+    refused(
+        "one-statement",
+        &["SELECT 1; DROP TABLE t", "EXECUTE IMMEDIATE 'SELECT 1'; DROP TABLE t", "SELECT (1; 2)"],
+    );
     refused("empty", &["", " -- x", ";;"]);
     assert_eq!(rule("SELECT ';' ; -- end\n;"), None);
     refused("flow-operator", &["SELECT 1 ->> SELECT $1 FROM $1"]);
