@@ -3,9 +3,11 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VENVS := .venvs
-RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null) Cargo.toml Cargo.lock
+# How long `make fuzz` runs each target.
+SECONDS ?= 60
 
-.PHONY: demo test lint bench test-rust test-python test-long build standin drivers clean tools
+.PHONY: demo test lint bench fuzz test-rust test-python test-long build standin drivers clean tools
 
 demo: build standin  ## The main job, end to end; KEEP=1 leaves it running
 	$(BIN)/python -m snowgate.demo $(if $(KEEP),--keep)
@@ -29,6 +31,18 @@ test-python: build standin drivers
 
 test-long: build standin drivers  ## Crash rounds and other runs too long for every push
 	$(BIN)/pytest -m long
+
+fuzz: tools  ## Each fuzz target for SECONDS=60, in turn; what breaks one lies in rust/fuzz/artifacts
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is needed: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo "a C++ compiler is needed: apt install build-essential" >&2; exit 1; }
+	cargo fuzz build --fuzz-dir rust/fuzz --sanitizer none
+	@broken=; for target in $$(cargo fuzz list --fuzz-dir rust/fuzz); do \
+		mkdir -p rust/fuzz/target/found/$$target; \
+		if cargo fuzz run --fuzz-dir rust/fuzz --sanitizer none $$target \
+			rust/fuzz/target/found/$$target rust/fuzz/corpus/$$target \
+			-- -max_total_time=$(SECONDS) -timeout=10 -verbosity=0; \
+		then echo "$$target: nothing found in $(SECONDS) s"; else broken="$$broken $$target"; fi; \
+	done; test -z "$$broken" || { echo "see rust/fuzz/artifacts:$$broken" >&2; exit 1; }
 
 bench: $(VENVS)/bench/.built  ## Ratios against peers in the same run, into bench/RESULTS.md
 	$(VENVS)/bench/bin/python bench/run.py
