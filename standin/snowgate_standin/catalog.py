@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from snowgate_standin.session import Session
 
 HIDDEN_SCHEMAS = "('main', 'pg_catalog', 'information_schema', '_fs_information_schema')"
+# What INFORMATION_SCHEMA lists of itself: its views that the stand-in answers.
+_OWN_VIEWS = "('_fs_columns', '_fs_tables', '_fs_views', '_fs_schemata', 'databases')"
 
 _TEXTS = """
 CREATE SCHEMA IF NOT EXISTS _fs_global._standin;
@@ -42,9 +44,17 @@ CASE WHEN data_type LIKE 'DECIMAL%' OR data_type LIKE '%INT' OR data_type = 'INT
      WHEN data_type LIKE 'STRUCT%' OR data_type LIKE 'MAP%' THEN 'OBJECT'
      ELSE data_type END"""
 
+_SCHEMA = (
+    "CASE schema_name WHEN '_fs_information_schema' THEN 'INFORMATION_SCHEMA' ELSE schema_name END"
+)
+_TABLE = (
+    "CASE schema_name WHEN '_fs_information_schema' THEN upper(replace(table_name, '_fs_', ''))"
+    " ELSE table_name END"
+)
+
 _VIEWS = f"""
 CREATE OR REPLACE VIEW {{db}}._fs_information_schema._fs_columns AS
-SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, table_name AS TABLE_NAME,
+SELECT database_name AS TABLE_CATALOG, {_SCHEMA} AS TABLE_SCHEMA, {_TABLE} AS TABLE_NAME,
     column_name AS COLUMN_NAME, column_index::BIGINT AS ORDINAL_POSITION,
     column_default AS COLUMN_DEFAULT, CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS IS_NULLABLE,
     {_DATA_TYPE} AS DATA_TYPE,
@@ -63,7 +73,8 @@ SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, table_name A
 FROM duckdb_columns() LEFT JOIN _fs_global._fs_information_schema._fs_columns_ext
     ON ext_table_catalog = database_name AND ext_table_schema = schema_name
     AND ext_table_name = table_name AND ext_column_name = column_name
-WHERE database_name = '{{db}}' AND schema_name NOT IN {HIDDEN_SCHEMAS};
+WHERE database_name = '{{db}}' AND (schema_name NOT IN {HIDDEN_SCHEMAS}
+    OR (schema_name = '_fs_information_schema' AND table_name IN {_OWN_VIEWS}));
 
 CREATE OR REPLACE VIEW {{db}}._fs_information_schema._fs_tables AS
 SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, table_name AS TABLE_NAME,

@@ -175,6 +175,18 @@ def test_a_row_type_that_was_not_predicted_voids_or_withholds_everything(
         assert outcome.fields["status"] == "ok"
 
 
+def test_a_session_raises_few_alerts_about_row_types(rig: Rig) -> None:
+    since = rig.mark()
+    with rig.wire("analyst", app="JavaScript") as wire:
+        for _ in range(12):
+            sql = marked("SELECT id FROM products")
+            rig.fault(kind="rowtype", op="rename", index=0, name="INNOCENT", sql=sql)
+            assert {cell for row in wire.rows(wire.query(sql)) for cell in row} <= {"***", None}
+
+    alerts = [entry.fields["alert"] for entry in since.entries("alert")]
+    assert alerts == ["rowtype"] * 10
+
+
 @pytest.mark.parametrize("value", ["SYSADMIN", "FRAUD"])
 def test_a_reply_in_another_role_is_withheld_and_ends_the_session(rig: Rig, value: str) -> None:
     sql = marked("SELECT * FROM products")

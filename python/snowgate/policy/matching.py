@@ -92,6 +92,9 @@ def accesses(statement: Statement) -> tuple[Access, ...]:
             found.append(Access(C.SELECT, place))
         if kind not in _CARRIES_QUERY or kind is C.UNLOAD:
             found.append(Access(kind, place, statement.object_kind))
+    if kind is C.UNLOAD and not statement.writes:
+        # To a place that nobody can name.
+        found.append(Access(kind, ANYWHERE))
     if not any(access.kind is kind for access in found):
         unnamed = None if kind in _PLACELESS else ANYWHERE
         found.append(Access(kind, unnamed, statement.object_kind))

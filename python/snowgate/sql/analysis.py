@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml, slots
+from snowgate.sql import callees, code, ddl, dml, files, slots
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.parser import parse_dml, parse_query
 from snowgate.sql.relations import Relation
@@ -163,6 +163,8 @@ def _examine(text: str, given: _Given, depth: int) -> Examined:
         return _use(head, given)
     if kind is StatementClass.CODE:
         return _code(head, given)
+    if kind is StatementClass.UNLOAD:
+        return _unload(head, given)
     return _other(head, kind, given)
 
 
@@ -177,7 +179,7 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     statement = _found(head, kind, state)
     columns = None
     if not relation.open:
-        columns = tuple(column.value.column(column.name) for column in relation.columns)
+        columns = tuple(column.output() for column in relation.columns)
     elif relation.everything().unknown and not state.unknown:
         raise unreadable("how many columns the result has, and where they come from,")
     return given.unchanged(
@@ -192,6 +194,12 @@ def _refuse_stage(head: StatementHead) -> None:
 
 def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement:
     """What a walk has found, in a fixed order."""
+    if state.metadata and kind is not StatementClass.ACCOUNT_METADATA:
+        raise Refused(
+            "account-metadata",
+            "copies metadata of the account, which shows what everybody does",
+            "read it with a query of its own",
+        )
     return Statement(
         kind,
         head.verb,
@@ -285,6 +293,21 @@ def _code(head: StatementHead, given: _Given) -> Examined:
     return given.unchanged(statement)
 
 
+def _unload(head: StatementHead, given: _Given) -> Examined:
+    """Files hold what the source shows, and pass no mask."""
+    unload = files.unload(head, given.namespace)
+    state = given.state()
+    trees = [parse_query(query) for query in unload.queries]
+    callees.check(head, trees[0])
+    for tree in trees:
+        Walk(state).query(tree, None)
+    statement = replace(
+        _found(head, StatementClass.UNLOAD, state),
+        writes=() if unload.stage is None else (unload.stage,),
+    )
+    return given.unchanged(statement)
+
+
 def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     """DDL and everything that reads no rows; the query of CREATE … AS is walked."""
     state, body = given.state(), Relation()
@@ -294,6 +317,8 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
         tree: exp.Expr = parse_query(query)
         callees.check(head, tree)
         body = Walk(state).query(tree, None)
+    if kind is StatementClass.LOAD:
+        files.check_load(head)
     place: tuple[ObjectName, ...] = ddl.place(head, given.namespace)
     describes = kind is StatementClass.DESCRIBE
     statement = replace(

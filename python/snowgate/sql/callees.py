@@ -35,8 +35,8 @@ def check(head: StatementHead, tree: exp.Expr) -> None:
     if not strange:
         return
     explained = _explained(tree)
-    if head.verb == "CREATE" and head.target:
-        # `CREATE TABLE t (a, b) AS …`
+    if head.verb in ("CREATE", "COPY") and head.target:
+        # `CREATE TABLE t (a, b) AS …`, `COPY INTO t (a, b) FROM …`
         explained[head.target[-1]] += 1
     for name in sorted(strange):
         if strange[name] > explained[name]:

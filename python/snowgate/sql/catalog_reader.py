@@ -1,6 +1,7 @@
 """Reads the catalog from Snowflake's INFORMATION_SCHEMA, as a user and role of the gateway's own.
 
-    COLUMNS   names, order and types       TABLES   what is a view or kept by a query
+    COLUMNS   names, order and types, of   TABLES   what is a view or kept by a query
+              INFORMATION_SCHEMA as well
     VIEWS     texts, through which the columns of a view get their tags
 
 What stands for a query whose text is not shown (a secure view, a materialized view, a dynamic
@@ -17,12 +18,12 @@ from snowgate.errors import UpstreamError
 from snowgate.model.ports import UpstreamReader
 from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+from snowgate.sql.metadata import is_account_metadata
 
 PURPOSE = "catalog"
 
 _COLUMNS = (
     "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM {db}.INFORMATION_SCHEMA.COLUMNS"
-    " WHERE TABLE_SCHEMA <> 'INFORMATION_SCHEMA'"
     " ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
 )
 _TABLES = (
@@ -65,6 +66,8 @@ async def read_catalog(reader: UpstreamReader, databases: Sequence[str]) -> Cata
             if kind.upper() not in _OWN_ROWS or dynamic.upper() == "YES"
         }
         for table, listed in _by_table(database, columns).items():
+            if is_account_metadata(table):
+                continue
             tables[table] = Table(tuple(listed), table in opaque and table not in views)
     return Catalog.of(tables, views)
 

@@ -4,11 +4,15 @@ Structure that a role sees anyway is a table like others. Texts of views and fun
 built-in tag `sql-text`. Histories, ACCOUNT_USAGE and the rest of the SNOWFLAKE database are account
 metadata: everybody's statements (F17).
 
+Snowflake adds columns to these views over time. Which there are, in which order, says the account
+itself, as it does of tables; a column that is not shipped could be a text, and counts as one.
+
 Source of the columns: <https://docs.snowflake.com/en/sql-reference/info-schema>
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from snowgate.model.statement import ObjectName
@@ -27,9 +31,9 @@ COLUMNS: TABLE_CATALOG TABLE_SCHEMA TABLE_NAME COLUMN_NAME #ORDINAL_POSITION COL
  COLLATION_NAME DOMAIN_CATALOG DOMAIN_SCHEMA DOMAIN_NAME UDT_CATALOG UDT_SCHEMA UDT_NAME
  SCOPE_CATALOG SCOPE_SCHEMA SCOPE_NAME #MAXIMUM_CARDINALITY DTD_IDENTIFIER IS_SELF_REFERENCING
  IS_IDENTITY IDENTITY_GENERATION IDENTITY_START IDENTITY_INCREMENT IDENTITY_MAXIMUM
- IDENTITY_MINIMUM IDENTITY_CYCLE IDENTITY_ORDERED SCHEMA_EVOLUTION_RECORD COMMENT
+ IDENTITY_MINIMUM IDENTITY_CYCLE IDENTITY_ORDERED SCHEMA_EVOLUTION_RECORD COMMENT DATA_TYPE_ALIAS
 DATABASES: DATABASE_NAME DATABASE_OWNER IS_TRANSIENT COMMENT @CREATED @LAST_ALTERED #RETENTION_TIME
- TYPE
+ TYPE REPLICABLE_WITH_FAILOVER_GROUPS OWNER_ROLE_TYPE
 ENABLED_ROLES: ROLE_NAME ROLE_OWNER
 FUNCTIONS: FUNCTION_CATALOG FUNCTION_SCHEMA FUNCTION_NAME FUNCTION_OWNER ARGUMENT_SIGNATURE
  DATA_TYPE FUNCTION_LANGUAGE !FUNCTION_DEFINITION @CREATED @LAST_ALTERED COMMENT IS_EXTERNAL
@@ -41,7 +45,7 @@ REFERENTIAL_CONSTRAINTS: CONSTRAINT_CATALOG CONSTRAINT_SCHEMA CONSTRAINT_NAME
  DELETE_RULE COMMENT @CREATED @LAST_ALTERED
 SCHEMATA: CATALOG_NAME SCHEMA_NAME SCHEMA_OWNER IS_TRANSIENT IS_MANAGED_ACCESS #RETENTION_TIME
  DEFAULT_CHARACTER_SET_CATALOG DEFAULT_CHARACTER_SET_SCHEMA DEFAULT_CHARACTER_SET_NAME SQL_PATH
- @CREATED @LAST_ALTERED COMMENT
+ @CREATED @LAST_ALTERED COMMENT REPLICABLE_WITH_FAILOVER_GROUPS OWNER_ROLE_TYPE
 SEQUENCES: SEQUENCE_CATALOG SEQUENCE_SCHEMA SEQUENCE_NAME SEQUENCE_OWNER DATA_TYPE
  #NUMERIC_PRECISION #NUMERIC_PRECISION_RADIX #NUMERIC_SCALE START_VALUE MINIMUM_VALUE MAXIMUM_VALUE
  NEXT_VALUE INCREMENT CYCLE_OPTION @CREATED @LAST_ALTERED ORDERED COMMENT
@@ -76,9 +80,23 @@ def _views() -> dict[str, Table]:
     return {name: Table(tuple(listed)) for name, listed in views.items()}
 
 
-def metadata_table(name: str) -> Table | None:
-    """A view of INFORMATION_SCHEMA whose columns are known."""
-    return _views().get(name)
+def metadata_table(name: str, read: Table | None = None) -> Table | None:
+    """A view of INFORMATION_SCHEMA that shows structure; None: it shows more, or is not known.
+
+    Args:
+        name: Of the view.
+        read: Its columns as the account lists them; the shipped ones without.
+    """
+    shipped = _views().get(name)
+    if shipped is None or read is None or not read.columns:
+        return shipped
+    tags = {column.name: column.tags for column in shipped.columns}
+    return Table(
+        tuple(
+            replace(column, tags=column.tags | tags.get(column.name, SQL_TEXT))
+            for column in read.columns
+        )
+    )
 
 
 def is_account_metadata(name: ObjectName) -> bool:

@@ -101,14 +101,15 @@ def _recursive(walk: Walk, body: exp.Expr, name: str, names: list[str], scope: S
             return grown
         relation = grown
     return replace(
-        relation, columns=tuple(Column(c.name, relation.everything()) for c in relation.columns)
+        relation, columns=tuple(replace(c, value=relation.everything()) for c in relation.columns)
     )
 
 
 def _of_any_size(relation: Relation) -> Relation:
     """Who knows how often a number is multiplied."""
     columns = (
-        Column(column.name, replace(column.value, digits=ANY_DIGITS)) for column in relation.columns
+        replace(column, value=replace(column.value, digits=ANY_DIGITS))
+        for column in relation.columns
     )
     return replace(relation, columns=tuple(columns))
 
@@ -143,12 +144,12 @@ def _combined(walk: Walk, node: exp.Expr, left: Relation, right: Relation) -> Re
         rows |= _compare(walk, node, left, right)
     if left.open or right.open or len(left.columns) != len(right.columns):
         value = derived([left.everything(), right.everything()])
-        columns = tuple(Column(column.name, value) for column in left.columns)
+        columns = tuple(replace(column, value=value) for column in left.columns)
         return Relation(columns, True, value, rows)
     united: list[Column] = []
     for one, two in zip(left.columns, right.columns, strict=True):
         check_common(walk.state, [one.value, two.value])
-        united.append(Column(one.name, branches([one.value, two.value])))
+        united.append(replace(one, value=branches([one.value, two.value])))
     return Relation(tuple(united), rows=rows)
 
 

@@ -10,15 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from snowgate.model.statement import OutputColumn
 from snowgate.sql.values import CLEAN, NO_TAGS, UNKNOWN, Value, branches, derived
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name as stored, None where Snowflake makes one up."""
+    """One column.
+
+    Attributes:
+        name: As stored, None where Snowflake makes one up.
+        value: What is known of it.
+        sure: A result has that name. Those of VALUES can be used, and are not relied on.
+    """
 
     name: str | None
     value: Value
+    sure: bool = True
+
+    def output(self) -> OutputColumn:
+        """As a predicted output."""
+        return self.value.column(self.name if self.sure else None)
 
 
 @dataclass(frozen=True, slots=True)

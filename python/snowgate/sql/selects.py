@@ -156,7 +156,10 @@ class _Outputs:
                 continue
             value = replaced.get(name or "", column.value)
             self._walk.state.touch(value)
-            self.columns.append(Column(renamed.get(name or "", name), value))
+            if name in renamed:
+                self.columns.append(Column(renamed[name], value))
+            else:
+                self.columns.append(replace(column, value=value))
             self.items.append(None)
         if relation.open:
             self.open = True

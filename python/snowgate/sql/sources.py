@@ -173,7 +173,9 @@ def values(walk: Walk, node: exp.Values, scope: Scope) -> Relation:
     known = [[_cell(walk, cell, scope) for cell in row] for row in rows]
     return Relation(
         tuple(
-            Column(f"COLUMN{at + 1}", branches(row[at] for row in known if at < len(row)))
+            Column(
+                f"COLUMN{at + 1}", branches(row[at] for row in known if at < len(row)), sure=False
+            )
             for at in range(width)
         ),
         single=len(rows) == 1,

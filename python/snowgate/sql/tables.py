@@ -39,7 +39,7 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
     if not state.views:
         state.reads.add(name)
     if name.schema == METADATA_SCHEMA:
-        table = metadata_table(name.name)
+        table = metadata_table(name.name, state.catalog.tables.get(name))
         if table is not None:
             return relation_of(table, name)
     if is_account_metadata(name):

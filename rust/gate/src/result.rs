@@ -120,7 +120,9 @@ impl Show<'_> {
             .all(|(planned, column)| planned.name.as_ref().is_none_or(|name| *name == column.name));
         if plan.len() != head.columns.len() || !named {
             let detail = if named { "number of columns" } else { "name of a column" };
-            self.state.alert("rowtype", Some(self.session), self.reference, detail);
+            if self.session.surprises() {
+                self.state.alert("rowtype", Some(self.session), self.reference, detail);
+            }
             return void();
         }
         plan.iter()

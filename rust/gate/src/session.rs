@@ -88,6 +88,8 @@ pub(crate) struct Session {
     stored_state: AtomicU64,
     /// Statements that wait for an approval.
     held: AtomicUsize,
+    /// Results that were not as predicted.
+    surprises: AtomicUsize,
     /// Its control-plane row was stored by a run before this one: held statements may be there.
     pub(crate) restored: bool,
 }
@@ -100,6 +102,9 @@ impl Drop for HeldGuard {
         self.0.held.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+/// Alerts of one session about results that were not as predicted.
+const SURPRISES: usize = 10;
 
 /// Numbers for drivers; they only have to be unlike within one gateway's life.
 static NEXT_NUMBER: AtomicI64 = AtomicI64::new(1);
@@ -127,8 +132,15 @@ impl Session {
             stored_generation,
             stored_state,
             held: AtomicUsize::new(0),
+            surprises: AtomicUsize::new(0),
             restored,
         }
+    }
+
+    /// Note that a result was not as predicted; whether to tell anybody. A client that makes such
+    /// results on purpose would otherwise fill the ledger with alerts, and hide another's.
+    pub(crate) fn surprises(&self) -> bool {
+        self.surprises.fetch_add(1, Ordering::Relaxed) < SURPRISES
     }
 
     /// Where it stands now.

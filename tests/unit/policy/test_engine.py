@@ -469,3 +469,33 @@ def test_the_verdict_names_the_policy() -> None:
 
     for statement in (Statement(C.SELECT), Statement(C.DROP)):
         assert judge(rules, statement, ANALYST).policy_digest == rules.digest
+
+
+def test_files_hold_tagged_columns_for_those_alone_who_see_them() -> None:
+    # No place and no tag: such a rule says nothing of what is in the files.
+    rules = policy(
+        allow(C.UNLOAD, C.SELECT, name="export"), mask(MaskKind.REDACT, "m", "fraud-team")
+    )
+    tagged = Statement(C.UNLOAD, reads=(CUSTOMERS,), tags=PII)
+    plain = Statement(C.UNLOAD, reads=(ORDERS,))
+
+    denied = judge(rules, tagged, ANALYST)
+    assert (denied.decision, denied.rules) == (Decision.DENY, ("unload-source",))
+    assert denied.remedy == "leave those columns out"
+    assert judge(rules, tagged, FRAUD).decision is Decision.ALLOW
+    assert judge(rules, plain, ANALYST).decision is Decision.ALLOW
+
+
+def test_a_rule_over_stages_lets_nothing_out_of_the_account() -> None:
+    places = Match(
+        classes=frozenset({C.UNLOAD}), objects=patterns("OPS.PUBLIC.EXPORTS") | patterns("CRM.*.*")
+    )
+    rules = policy(Rule("export", places, Allow()), allow(C.SELECT))
+    stage, other = (ObjectName("OPS", "PUBLIC", name) for name in ("EXPORTS", "OTHER"))
+
+    def decides(*writes: ObjectName) -> Decision:
+        return judge(rules, Statement(C.UNLOAD, reads=(ORDERS,), writes=writes), ANALYST).decision
+
+    assert decides(stage) is Decision.ALLOW
+    assert decides(other) is Decision.DENY
+    assert decides() is Decision.DENY  # a URL, or a user's own stage

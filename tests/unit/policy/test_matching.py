@@ -7,7 +7,7 @@ import pytest
 from snowgate.model.identity import Principal
 from snowgate.model.statement import ObjectName, Statement, StatementClass
 from snowgate.policy import Allow, Deny, Match, Rule, Subject, Who
-from snowgate.policy.matching import Access, accesses, applies
+from snowgate.policy.matching import ANYWHERE, Access, accesses, applies
 from snowgate.policy.pattern import Glob, parse_pattern
 
 C = StatementClass
@@ -112,9 +112,14 @@ def test_all_kinds_of_place_must_agree() -> None:
 
 
 def test_an_unload_reads_and_unloads() -> None:
-    found = accesses(Statement(C.UNLOAD, reads=(TABLE,)))
+    stage = ObjectName("CRM", "OPS", "EXPORTS")
+    read = {Access(C.SELECT, TABLE), Access(C.UNLOAD, TABLE)}
 
-    assert set(found) == {Access(C.SELECT, TABLE), Access(C.UNLOAD, TABLE)}
+    found = accesses(Statement(C.UNLOAD, reads=(TABLE,), writes=(stage,)))
+    assert set(found) == read | {Access(C.UNLOAD, stage)}
+    # A location outside the account has no name that a rule with places could allow.
+    nameless = accesses(Statement(C.UNLOAD, reads=(TABLE,)))
+    assert set(nameless) == read | {Access(C.UNLOAD, ANYWHERE)}
 
 
 def test_an_update_of_one_table_is_no_read_of_it() -> None:

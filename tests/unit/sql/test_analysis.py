@@ -314,3 +314,16 @@ def test_an_error_in_the_analysis_refuses(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert statement.refusal is not None
     assert "Sesame" not in repr(statement)
+
+
+def test_the_columns_of_values_can_be_used_and_are_not_relied_on() -> None:
+    # What they are called in a result is Snowflake's own affair.
+    for sql in (
+        "VALUES (1, 'a')",
+        "SELECT * FROM (VALUES (1, 'a')) AS t",
+        "SELECT * FROM VALUES (1, 'a') UNION ALL SELECT * FROM VALUES (2, 'b')",
+    ):
+        columns = see(sql).columns
+        assert columns == (OutputColumn(None), OutputColumn(None)), sql
+    assert see("SELECT column1 FROM (VALUES (1))").columns == (OutputColumn("COLUMN1"),)
+    assert see("SELECT * FROM (VALUES (1)) AS t (x)").columns == (OutputColumn("X"),)

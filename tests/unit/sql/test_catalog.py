@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from snowgate.errors import UpstreamError
-from snowgate.model.statement import Namespace, ObjectName, OutputColumn
+from snowgate.model.statement import (
+    Namespace,
+    ObjectName,
+    OutputColumn,
+    Statement,
+    StatementClass,
+)
 from snowgate.policy.pattern import parse_pattern
 from snowgate.sql.analysis import analyse
 from snowgate.sql.catalog import Catalog, CatalogColumn, family_of_type
@@ -125,3 +131,31 @@ def test_a_document_of_another_form_is_refused(text: str) -> None:
 )
 def test_types_belong_to_families(name: str, family: Family) -> None:
     assert family_of_type(name) is family
+
+
+async def test_the_account_says_which_columns_its_metadata_views_have() -> None:
+    reader = Reader(
+        COLUMNS=[
+            ["INFORMATION_SCHEMA", "SECRETS_OF_ALL", "TEXT", "TEXT"],
+            ["INFORMATION_SCHEMA", "VIEWS", "TABLE_NAME", "TEXT"],
+            ["INFORMATION_SCHEMA", "VIEWS", "VIEW_DEFINITION", "TEXT"],
+            ["INFORMATION_SCHEMA", "VIEWS", "NEW_IN_2027", "TEXT"],
+            ["PUBLIC", "T", "ID", "NUMBER"],
+        ],
+        TABLES=[["PUBLIC", "T", "BASE TABLE", "NO"]],
+        VIEWS=[],
+    )
+
+    catalog = await read_catalog(reader, ["CRM"])
+
+    def see(sql: str) -> Statement:
+        return analyse(sql, PUBLIC, catalog)
+
+    text = frozenset({"sql-text"})
+    assert see("SELECT * FROM information_schema.views").columns == (
+        OutputColumn("TABLE_NAME"),
+        OutputColumn("VIEW_DEFINITION", text, raw=True),
+        OutputColumn("NEW_IN_2027", text, raw=True),
+    )
+    listed = see("SELECT * FROM information_schema.secrets_of_all")
+    assert listed.kind is StatementClass.ACCOUNT_METADATA
