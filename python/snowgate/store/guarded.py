@@ -94,6 +94,10 @@ class GuardedTable:
         """Write a new row, durably; False, and no change, if there is one already."""
         return self._change(row_id, _text(body), lambda found: found is None)
 
+    def change(self, row_id: str, body: Body) -> bool:
+        """Write over a row, durably; False, and no change, if there is none."""
+        return self._change(row_id, _text(body), lambda found: found is not None)
+
     def replace(self, row_id: str, old: Body, new: Body) -> bool:
         """Swap a row's body, durably; False, and no change, if it is not `old` any more."""
         expected = _text(old)

@@ -113,10 +113,11 @@ class Sessions:
 
     def put(self, row: SessionRow) -> None:
         """Write a session, new or changed, durably."""
-        row_id = row.get("id")
-        if not isinstance(row_id, str) or not row_id:
-            raise StoreError("a session has no id")
-        self._table.put(row_id, row)
+        self._table.put(_session_id(row), row)
+
+    def change(self, row: SessionRow) -> bool:
+        """Write a session that is there, durably; False, and no change, if it is not."""
+        return self._table.change(_session_id(row), row)
 
     def delete(self, session_id: str) -> None:
         """Forget a session, if known."""
@@ -224,6 +225,13 @@ class Store:
             except (SQLAlchemyError, sqlite3.Error) as error:
                 # The text of the library's error holds the row.
                 raise StoreError(f"store cannot be used: {_reason(error)}") from None
+
+
+def _session_id(row: SessionRow) -> str:
+    session_id = row.get("id")
+    if not isinstance(session_id, str) or not session_id:
+        raise StoreError("a session has no id")
+    return session_id
 
 
 def _reason(error: SQLAlchemyError | sqlite3.Error) -> str:

@@ -9,7 +9,7 @@ use snowgate_session::{Lookup, Token, TokenKind};
 use snowgate_wire::{Secret, TokenRequest, TokenRequestKind, success_null, token_reply};
 
 use crate::{
-    ask::{Noted, Renew, RenewAnswer, SessionClosed},
+    ask::{Renew, RenewAnswer},
     cancel,
     login::whole_seconds,
     record::Fields,
@@ -74,8 +74,7 @@ async fn renewed(state: &Arc<State>, call: &Call, body: &[u8]) -> Result<Vec<u8>
     let renewed = state.sessions.renew(&session.id, token, now_s());
     let renewed = renewed.ok_or_else(crate::life::over)?;
     // A token that a restart would not know must not be handed out.
-    let row = state.row(&session).ok_or_else(crate::life::over)?;
-    state.bridge.keep_session("session_changed", &row, limit).await?;
+    state.session_changed(&session).await?;
     Ok(token_reply(
         &Secret::new(renewed.session.reveal()),
         &Secret::new(master),
@@ -139,14 +138,8 @@ pub(crate) async fn end(state: &Arc<State>, id: &str, why: &'static str) {
         .put("why", why)
         .put("principal", session.who.principal.name.as_str());
     state.ledger.later("session_end", fields);
-    tokio::spawn(say_goodbye(session, sent));
-    let limit = state.limits.judge_limit();
-    let closed = SessionClosed { id, why };
-    let noted: Result<Noted, Refusal> =
-        state.bridge.question("session_closed", &closed, limit).await;
-    if !noted.is_ok_and(|noted| noted.done) {
-        tracing::warn!(session = id, "the end of a session was not stored");
-    }
+    tokio::spawn(say_goodbye(Arc::clone(&session), sent));
+    state.session_closed(&session, why).await;
 }
 
 /// Stop what runs upstream, then log out.

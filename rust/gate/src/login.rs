@@ -236,12 +236,7 @@ impl Attempt {
             let _ = session.upstream.logout().await;
             return Err(Refused::new("busy", full.to_string()));
         }
-        let limit = state.limits.judge_limit();
-        let stored = match state.row(session) {
-            Some(row) => state.bridge.keep_session("session_opened", &row, limit).await,
-            None => Err(Refusal::internal()),
-        };
-        if let Err(refusal) = stored {
+        if let Err(refusal) = state.session_opened(session).await {
             account::end(state, &session.id, "not-stored").await;
             return Err(refusal.into());
         }

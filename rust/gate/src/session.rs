@@ -80,6 +80,8 @@ pub(crate) struct Session {
     pub(crate) order: Arc<RwLock<()>>,
     /// Held while upstream is being kept alive.
     pub(crate) heartbeat: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the control plane is told of the session.
+    pub(crate) storing: tokio::sync::Mutex<()>,
     place: Mutex<Place>,
     ended: watch::Sender<Option<&'static str>>,
     /// Renewals of the upstream tokens that the store knows of.
@@ -127,6 +129,7 @@ impl Session {
             upstream,
             order: Arc::default(),
             heartbeat: Arc::default(),
+            storing: tokio::sync::Mutex::default(),
             place: Mutex::new(place),
             ended: watch::Sender::new(None),
             stored_generation,

@@ -1,4 +1,7 @@
 //! Sessions at rest: what the control plane keeps of them, and how they are taken up again.
+//!
+//! What is told of one session is told one after another, each as it is in that moment, and its end
+//! last: an older state never replaces a newer one, and nothing brings an ended session back.
 
 use std::sync::Arc;
 
@@ -6,6 +9,8 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use snowgate_session::{Principal, Restored, TokenHash};
 
 use crate::{
+    ask::{Noted, SessionClosed},
+    life,
     reply::Refusal,
     row::SessionRow,
     session::{Place, Session, Who},
@@ -89,12 +94,35 @@ impl State {
             .ok()
     }
 
-    /// Store what changed about a session.
+    /// Have a new session stored.
+    pub(crate) async fn session_opened(&self, session: &Session) -> Result<(), Refusal> {
+        self.store("session_opened", session).await
+    }
+
+    /// Have stored what changed about a session.
     pub(crate) async fn session_changed(&self, session: &Session) -> Result<(), Refusal> {
-        let Some(row) = self.row(session) else { return Err(crate::life::over()) };
+        self.store("session_changed", session).await
+    }
+
+    /// Have it stored that a session has ended. It is not in the table any more.
+    pub(crate) async fn session_closed(&self, session: &Session, why: &str) {
+        let _turn = session.storing.lock().await;
+        let closed = SessionClosed { id: &session.id, why };
         let limit = self.limits.judge_limit();
-        self.bridge.keep_session("session_changed", &row, limit).await?;
+        let noted: Result<Noted, Refusal> =
+            self.bridge.question("session_closed", &closed, limit).await;
+        if !noted.is_ok_and(|noted| noted.done) {
+            tracing::warn!(session = session.id, "the end of a session was not stored");
+        }
+    }
+
+    /// Have a session stored as it is now. Fails also if it ended meanwhile: what the store then had
+    /// of it is gone.
+    async fn store(&self, kind: &'static str, session: &Session) -> Result<(), Refusal> {
+        let _turn = session.storing.lock().await;
+        let row = self.row(session).ok_or_else(life::over)?;
+        self.bridge.keep_session(kind, &row, self.limits.judge_limit()).await?;
         session.stored(row.state);
-        Ok(())
+        if session.over().is_some() { Err(life::over()) } else { Ok(()) }
     }
 }

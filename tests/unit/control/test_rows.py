@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from trio.testing import MockClock
 from snowgate.control.heads import SAVE_EVERY_S, HeadKeeper
 from snowgate.control.sessions import SessionRows
 from snowgate.errors import StoreError
-from snowgate.store import LedgerHead
+from snowgate.store import LedgerHead, Store
 
 
 class Rows:
@@ -28,6 +29,12 @@ class Rows:
             raise StoreError("store cannot be used")
         self.rows[str(row["id"])] = row
 
+    def change(self, row: dict[str, object]) -> bool:
+        if row["id"] not in self.rows:
+            return False
+        self.put(row)
+        return True
+
     def delete(self, session_id: str) -> None:
         self.rows.pop(session_id, None)
 
@@ -36,12 +43,24 @@ async def test_a_session_is_kept_as_the_gate_gave_it_and_forgotten_with_its_end(
     table = Rows()
     sessions = SessionRows(table)
 
-    assert await sessions.put({"reference": "r-1", "id": "s-1", "sealed": "…"}) == {"ok": True}
+    assert await sessions.open({"reference": "r-1", "id": "s-1", "sealed": "…"}) == {"ok": True}
     assert table.rows == {"s-1": {"id": "s-1", "sealed": "…"}}
+    assert await sessions.change({"reference": "r-2", "id": "s-1", "state": 1}) == {"ok": True}
+    assert table.rows == {"s-1": {"id": "s-1", "state": 1}}
 
-    assert await sessions.delete({"id": "s-1", "why": "logout"}) == {"ok": True}
-    assert await sessions.delete({"id": "s-1", "why": "logout"}) == {"ok": True}
+    assert await sessions.close({"id": "s-1", "why": "logout"}) == {"ok": True}
+    assert await sessions.close({"id": "s-1", "why": "logout"}) == {"ok": True}
     assert table.rows == {}
+
+
+async def test_a_change_that_comes_after_the_end_brings_no_session_back(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.db", bytes(32)) as store:
+        sessions = SessionRows(store.sessions)
+        await sessions.open({"id": "s-1"})
+        await sessions.close({"id": "s-1", "why": "logout"})
+
+        assert await sessions.change({"id": "s-1", "state": 1}) == {"ok": False}
+        assert store.sessions.load_all() == []
 
 
 async def test_a_session_that_cannot_be_kept_is_not_said_to_be() -> None:
@@ -49,7 +68,7 @@ async def test_a_session_that_cannot_be_kept_is_not_said_to_be() -> None:
     table.broken = True
 
     with pytest.raises(StoreError):
-        await SessionRows(table).put({"id": "s-1"})
+        await SessionRows(table).open({"id": "s-1"})
 
 
 class Gate:

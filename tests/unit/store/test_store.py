@@ -125,9 +125,10 @@ def test_sessions_are_written_changed_and_forgotten(path: Path) -> None:
     with Store.open(path, KEY) as store:
         store.sessions.put({"id": "s1", "sealed": "AAAA", "expires_at_s": 5.25})
         store.sessions.put({"id": "s2"})
-        store.sessions.put({"id": "s1", "sealed": "BBBB", "expires_at_s": 6.25})
+        assert store.sessions.change({"id": "s1", "sealed": "BBBB", "expires_at_s": 6.25})
         store.sessions.delete("s2")
         store.sessions.delete("s3")
+        assert not store.sessions.change({"id": "s2"})
 
     with Store.open(path, KEY) as store:
         assert store.sessions.load_all() == [{"id": "s1", "sealed": "BBBB", "expires_at_s": 6.25}]

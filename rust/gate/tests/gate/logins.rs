@@ -166,6 +166,62 @@ fn a_session_token_is_renewed_with_the_master_token() {
 }
 
 #[test]
+fn a_renewal_that_cannot_be_stored_hands_out_no_token() {
+    let rig = Rig::new();
+    let mut client = rig.login("job");
+    rig.plane.on("session_changed", json!({"ok": false}));
+
+    assert!(!rig.block(client.renew()).success());
+}
+
+#[test]
+fn the_end_of_a_session_is_the_last_thing_that_is_told_of_it() {
+    let rig = Rig::with_limits(json!({"judge_limit_s": 0.5}));
+    let client = rig.login("job");
+    rig.plane.silence("session_changed");
+    let renew = || {
+        let mut client = client.clone();
+        rig.spawn(async move { client.renew().await })
+    };
+    let first = renew();
+    rig.plane.wait_for("session_changed");
+    let second = renew();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(rig.plane.asked("session_changed").len(), 1, "the first is not answered yet");
+    let id = rig.plane.asked("session_opened")[0]["id"].as_str().unwrap().to_owned();
+    rig.gate().kill(&id);
+    rig.wait_until(|| rig.status()["sessions"] == 0);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(rig.plane.asked("session_closed").is_empty(), "a change is still being stored");
+
+    for renewal in [first, second] {
+        assert!(!rig.block(renewal).unwrap().success());
+    }
+    rig.plane.wait_for("session_closed");
+    assert_eq!(rig.plane.asked("session_changed").len(), 1, "nothing is stored after the end");
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_stored_is_not_handed_out() {
+    let rig = Rig::with_limits(json!({"judge_limit_s": 0.5}));
+    rig.plane.silence("session_opened");
+    let login = rig.spawn(crate::rig::send(
+        rig.address(),
+        "POST",
+        "/session/v1/login-request?requestId=01b2c3d4-0000-4000-8000-00000000abcd".to_owned(),
+        Vec::new(),
+        json!({"data": data("OAUTH", "job")}).to_string().into_bytes(),
+    ));
+    let row = rig.plane.wait_for("session_opened");
+    rig.gate().kill(row["id"].as_str().unwrap());
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(rig.plane.asked("session_closed").is_empty(), "the session is still being stored");
+
+    assert!(!rig.block(login).unwrap().unwrap().success());
+    rig.plane.wait_for("session_closed");
+}
+
+#[test]
 fn a_renewal_that_is_refused_ends_the_session() {
     let rig = Rig::new();
     let mut client = rig.login("job");
