@@ -4,7 +4,8 @@
 //!
 //! - What must be durable before something happens is awaited ([`Recorder::append`]); an outcome
 //!   rides with a later commit ([`Recorder::later`]).
-//! - One failed append means that the ledger is poisoned: from then on everything is denied.
+//! - Once a write or sync failed the ledger takes nothing more, and everything is denied. An entry
+//!   that is refused for itself, such as one whose text has no key, denies what it was for.
 //! - An entry is bounded: a list that would not fit is cut, with its length and digest beside it.
 
 use std::sync::{
@@ -161,11 +162,10 @@ impl Recorder {
     }
 }
 
-/// Log a failed append. An entry that is refused for itself leaves the ledger unharmed; after any
-/// other failure nothing is recorded any more.
+/// Log a failed append, and remember if it was not for the entry itself.
 fn note(error: &LedgerError, failed: &AtomicBool) {
     tracing::error!(%error, "ledger entry was not written");
-    if !matches!(error, LedgerError::Entry { .. } | LedgerError::Busy) {
+    if error.is_final() {
         failed.store(true, Ordering::Release);
     }
 }

@@ -120,6 +120,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the ledger takes no entry any more. After any other error it is as it was before: only
+    /// the entry was refused.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Poisoned { .. } | Self::Closed)
+    }
+
     pub(crate) fn key(reason: impl Into<String>) -> Self {
         Self::Key { reason: reason.into() }
     }

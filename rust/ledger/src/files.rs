@@ -53,23 +53,34 @@ pub(crate) fn make_dirs(dir: &Path) -> Result<(), LedgerError> {
 }
 
 /// Writes a whole file under its name in one step: readers see the old one, or the new one complete.
+/// A failure leaves nothing of the new one.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<File, LedgerError> {
     let parent = parent_of(path);
     make_dirs(parent)?;
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
+    let written = write_as(&unfinished, path, bytes, mode);
+    if written.is_err() {
+        // On a full disk each attempt would leave another.
+        let _ = fs::remove_file(&unfinished);
+    }
+    let file = written?;
+    sync_dir(parent)?;
+    Ok(file)
+}
+
+fn write_as(unfinished: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<File, LedgerError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(mode)
-        .open(&unfinished)
-        .map_err(failed("create", &unfinished))?;
-    file.write_all(bytes).map_err(failed("write", &unfinished))?;
-    file.sync_all().map_err(failed("sync", &unfinished))?;
-    fs::rename(&unfinished, path).map_err(failed("rename", &unfinished))?;
-    sync_dir(parent)?;
+        .open(unfinished)
+        .map_err(failed("create", unfinished))?;
+    file.write_all(bytes).map_err(failed("write", unfinished))?;
+    file.sync_all().map_err(failed("sync", unfinished))?;
+    fs::rename(unfinished, path).map_err(failed("rename", unfinished))?;
     Ok(file)
 }
 
@@ -77,5 +88,21 @@ fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("day").join("a.key");
+        fs::create_dir_all(&path).unwrap();
+
+        assert!(write(&path, b"key", 0o600).is_err());
+
+        assert_eq!(fs::read_dir(dir.path().join("day")).unwrap().count(), 1);
     }
 }

@@ -38,6 +38,26 @@ fn a_statement_runs_and_leaves_intent_and_outcome() {
 }
 
 #[test]
+fn a_text_key_that_cannot_be_written_denies_that_statement_only() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    let (keys, away) = (rig.dir.path().join("text-keys"), rig.dir.path().join("away"));
+    std::fs::rename(&keys, &away).unwrap();
+    std::fs::write(&keys, "in the way").unwrap();
+
+    let denied = rig.block(client.query("select 1"));
+    std::fs::remove_file(&keys).unwrap();
+    std::fs::rename(&away, &keys).unwrap();
+    let allowed = rig.block(client.query("select 2"));
+
+    assert!(denied.message().contains("ledger-unavailable"), "{}", denied.message());
+    assert!(rig.snowflake.ran("select 1").is_empty());
+    assert!(allowed.success(), "{}", allowed.message());
+    assert_eq!(rig.text(&rig.intents()[0], "sql"), "select 2");
+    assert_eq!(rig.status()["ledger"]["healthy"], json!(true));
+}
+
+#[test]
 fn nothing_goes_upstream_before_its_intent_is_durable() {
     let rig = Rig::new();
     let client = rig.login("job");

@@ -39,6 +39,31 @@ fn entries_come_back_with_their_texts() {
 }
 
 #[test]
+fn a_text_key_that_cannot_be_written_refuses_its_entry_only() {
+    let home = Home::new();
+    let ledger = home.open();
+    append(&ledger, intent("alice", "select 1")).unwrap();
+    let away = home.0.path().join("away");
+    std::fs::rename(home.keys(), &away).unwrap();
+    std::fs::write(home.keys(), "in the way").unwrap();
+
+    let refused = append(&ledger, intent("alice", "select 2")).unwrap_err();
+    let without_text = append(&ledger, entry("heartbeat", &json!({})));
+    std::fs::remove_file(home.keys()).unwrap();
+    std::fs::rename(&away, home.keys()).unwrap();
+    let after = append(&ledger, intent("alice", "select 3"));
+
+    assert!(!refused.is_final(), "{refused}");
+    assert_eq!((without_text, after), (Ok(1), Ok(2)));
+    ledger.close().unwrap();
+    assert_eq!(home.verify().unwrap().size, 3);
+    let last = Reader::open(&home.dir(), 2).unwrap().next().unwrap().unwrap();
+    assert_eq!(last.text("sql", &home.texts()).unwrap().unwrap(), b"select 3");
+    let left = files(&home.keys());
+    assert!(left.iter().all(|file| file.extension().unwrap() == "key"), "{left:?}");
+}
+
+#[test]
 fn a_closed_ledger_verifies_and_is_continued() {
     let home = Home::new();
     small(&home);
