@@ -19,7 +19,7 @@ _demo = App(name="demo", help="Talk to the running demo.")
 # function's own words would need its module.
 _COMMANDS = (
     (application, "serve", "serve:serve", "Run the gateway."),
-    (application, "check", "serve:check", "Validate a configuration."),
+    (application, "check", "check:check_", "Check a configuration or policy."),
     (application, "explain", "explain:explain_", "Say why a statement gets its verdict."),
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),

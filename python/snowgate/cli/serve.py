@@ -1,4 +1,4 @@
-"""`snowgate serve` and `snowgate check`."""
+"""`snowgate serve`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -66,23 +65,6 @@ async def _reload(gateway: Gateway) -> None:
         log.info("the certificate was read again")
     except StartError as error:
         log.warning("the certificate in use stays: %s", error)
-
-
-def check(*, config: Path) -> int:
-    """Validate a configuration and say what it holds.
-
-    Args:
-        config: Configuration file.
-    """
-    settings = load_config(config)
-    policy = settings.policy
-    sys.stdout.write(
-        f"{config}: ok\n"
-        f"  issuers: {len(settings.issuers)}, roles: {len(settings.roles)}, "
-        f"rules: {len(policy.rules)}\n"
-        f"  policy digest: {policy.digest}\n"
-    )
-    return 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,15 @@ Rule at the door: the file is data. Nothing in it runs, no reference is followed
 file is there, and what is not understood is an error, never a default (F26).
 """
 
-from snowgate.config.load import config_schema, load_config, load_policy, policy_schema
+from snowgate.config.load import (
+    Examined,
+    config_schema,
+    examine,
+    load_config,
+    load_policy,
+    policy_schema,
+)
+from snowgate.config.source import Source
 from snowgate.config.values import (
     Api,
     Catalog,
@@ -22,12 +30,15 @@ __all__ = [
     "Api",
     "Catalog",
     "Config",
+    "Examined",
     "Limits",
     "Listen",
     "PolicyFile",
+    "Source",
     "Tls",
     "Upstream",
     "config_schema",
+    "examine",
     "load_config",
     "load_policy",
     "policy_schema",

@@ -16,9 +16,19 @@ from snowgate.config.text import shown, suggest
 from snowgate.identity.settings import IssuerSettings, check
 
 # Without one of these a rule gives its groups to all branches and pull requests (F6).
-_CI_ANCHORS = {
-    "token.actions.githubusercontent.com": ("/environment", "/job_workflow_ref", "/ref"),
-    "gitlab.com": ("/environment", "/ci_config_ref_uri", "/ref_protected"),
+_GITHUB = ("/environment", "/job_workflow_ref", "/ref")
+_GITLAB = ("/environment", "/ci_config_ref_uri", "/ref_protected")
+_CI_HOSTS = {"token.actions.githubusercontent.com": _GITHUB, "gitlab.com": _GITLAB}
+# Claims that only the tokens of a CI carry, wherever it is hosted.
+_CI_CLAIMS = {
+    "/repository": _GITHUB,
+    "/repository_id": _GITHUB,
+    "/repository_owner": _GITHUB,
+    "/repository_owner_id": _GITHUB,
+    "/project_path": _GITLAB,
+    "/project_id": _GITLAB,
+    "/namespace_path": _GITLAB,
+    "/namespace_id": _GITLAB,
 }
 
 
@@ -43,13 +53,13 @@ def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[
                             f"no columns have the tag `{tag}`",
                             suggest(tag, shape.tags) or "add it to `tags:`",
                         )
-        if rule.mask is not None:
+        if rule.mask is not None and rule.enforce:
             masked.update(rule.match.tag or ())
     for tag in shape.tags:
         if tag not in masked:
             document.warn(
                 ("tags", tag),
-                "no rule masks this tag, so its values are void for everybody",
+                "no enforced rule masks this tag, so its values are void for everybody",
                 f"add a rule that matches `tag: {tag}` with a `mask:`",
             )
 
@@ -99,8 +109,9 @@ def _check_issuers(document: Document, issuers: list[IssuerShape]) -> None:
                         f"this issuer may not give group `{shown(group)}`",
                         suggest(group, given, what="its `may_give` holds"),
                     )
-            anchors = _CI_ANCHORS.get(urlsplit(issuer.oidc).hostname or "", ())
-            if anchors and not entry.when.keys() & set(anchors):
+            asked = entry.when.keys() | issuer.require.keys()
+            anchors = _ci_anchors(issuer.oidc, asked)
+            if anchors and asked.isdisjoint(anchors):
                 document.warn(
                     ("issuers", at, "groups", index),
                     "gives its groups to every branch and pull request",
@@ -108,10 +119,27 @@ def _check_issuers(document: Document, issuers: list[IssuerShape]) -> None:
                 )
 
 
+def _ci_anchors(oidc: str, asked: Collection[str]) -> tuple[str, ...]:
+    """The claims that tell a branch or an environment, where the issuer is a CI."""
+    by_host = _CI_HOSTS.get(urlsplit(oidc).hostname or "", ())
+    return by_host or next((_CI_CLAIMS[claim] for claim in asked if claim in _CI_CLAIMS), ())
+
+
 def _check_groups(document: Document, shape: ConfigShape) -> None:
     given = {group for issuer in shape.issuers for group in issuer.may_give}
     people = {group for issuer in shape.issuers if issuer.people for group in issuer.may_give}
     issuers = {issuer.oidc for issuer in shape.issuers}
+
+    for at, issuer in enumerate(shape.issuers):
+        if issuer.groups_from is None:
+            possible = {group for entry in issuer.groups for group in entry.give}
+            for index, group in enumerate(issuer.may_give):
+                if group not in possible:
+                    document.warn(
+                        ("issuers", at, "may_give", index),
+                        f"nothing gives group `{shown(group)}`: no token gets it",
+                        "add `groups_from:`, or an entry of `groups:` that gives it",
+                    )
 
     def need(group: str, where: Location) -> None:
         if group not in given:

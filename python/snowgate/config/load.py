@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from snowgate.config.checks import check_config, check_policy, check_settings
 from snowgate.config.reader import MAX_BYTES, Document, Location, read_document
 from snowgate.config.rules import PolicyShape
 from snowgate.config.shape import ApiShape, ConfigShape, IssuerShape, ListenShape, UpstreamShape
+from snowgate.config.source import Source
 from snowgate.config.translate import validate
 from snowgate.config.values import (
     Api,
@@ -27,6 +30,40 @@ from snowgate.identity.settings import Claim, ClaimRule, IssuerSettings, RoleMap
 _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+T = TypeVar("T", bound=Config | PolicyFile)
+# Keys by which a file is more than a policy.
+_OF_CONFIG = frozenset(ConfigShape.model_fields) - frozenset(PolicyShape.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined(Generic[T]):
+    """A file and everything that is to be said of it.
+
+    Attributes:
+        path: The file, as it was named.
+        value: What it holds; None where it is wrong.
+        errors: Its mistakes, in the order of the file.
+        warnings: What is allowed and probably not meant.
+        source: Where its parts stand; None where it could not be read.
+    """
+
+    path: str
+    value: T | None
+    errors: tuple[ConfigError, ...] = ()
+    warnings: tuple[ConfigError, ...] = ()
+    source: Source | None = None
+
+    def loaded(self) -> T:
+        """What it holds.
+
+        Raises:
+            ConfigError: It is wrong; `ConfigErrors` where in more than one place.
+        """
+        if self.value is not None:
+            return self.value
+        raise self.errors[0] if len(self.errors) == 1 else ConfigErrors(self.errors)
+
+
 def load_config(path: str | Path, *, files: bool = True) -> Config:
     """Load a whole configuration.
 
@@ -38,16 +75,7 @@ def load_config(path: str | Path, *, files: bool = True) -> Config:
     Raises:
         ConfigError: It is wrong; `ConfigErrors` where in more than one place.
     """
-    document = _read(path)
-    shape = validate(document, ConfigShape)
-    if shape is None:
-        raise _failure(document)
-    check_config(document, shape)
-    config = _Builder(document, files).build(shape)
-    check_settings(document, config.issuers)
-    if document.mistakes:
-        raise _failure(document)
-    return config
+    return _examine_config(_read(path), files).loaded()
 
 
 def load_policy(path: str | Path, known_tags: Collection[str] = ()) -> PolicyFile:
@@ -60,13 +88,63 @@ def load_policy(path: str | Path, known_tags: Collection[str] = ()) -> PolicyFil
     Raises:
         ConfigError: It is wrong; `ConfigErrors` where in more than one place.
     """
-    document = _read(path)
+    return _examine_policy(_read(path), known_tags).loaded()
+
+
+def examine(
+    path: str | Path, *, files: bool = True, known_tags: Collection[str] = ()
+) -> Examined[Config] | Examined[PolicyFile]:
+    """Read a file of either kind, and everything that is wrong with it.
+
+    A file is a configuration if it has any key that no policy has.
+
+    Args:
+        path: The file.
+        files: As in `load_config`.
+        known_tags: As in `load_policy`.
+    """
+    try:
+        document = _read(path)
+    except ConfigError as error:
+        unread: Examined[PolicyFile] = Examined(str(path), None, (error,))
+        return unread
+    if _OF_CONFIG.isdisjoint(document.root.entries or {}):
+        return _examine_policy(document, known_tags)
+    return _examine_config(document, files)
+
+
+def _examine_config(document: Document, files: bool) -> Examined[Config]:
+    shape = validate(document, ConfigShape)
+    config: Config | None = None
+    if shape is not None:
+        check_config(document, shape)
+        config = _Builder(document, files).build(shape)
+        check_settings(document, config.issuers)
+    return _examined(document, config)
+
+
+def _examine_policy(document: Document, known_tags: Collection[str]) -> Examined[PolicyFile]:
     shape = validate(document, PolicyShape)
+    policy: PolicyFile | None = None
     if shape is not None:
         check_policy(document, shape, known_tags)
-    if shape is None or document.mistakes:
-        raise _failure(document)
-    return PolicyFile(Path(path).absolute(), shape.compiled(), tuple(document.warnings))
+        warnings = tuple(map(str, document.warnings))
+        policy = PolicyFile(Path(document.path).absolute(), shape.compiled(), warnings)
+    return _examined(document, policy)
+
+
+def _examined(document: Document, value: T | None) -> Examined[T]:
+    return Examined(
+        document.path,
+        None if document.mistakes else value,
+        tuple(sorted(document.mistakes, key=_place)),
+        tuple(sorted(document.warnings, key=_place)),
+        Source(document),
+    )
+
+
+def _place(error: ConfigError) -> tuple[int, str]:
+    return error.line, error.key
 
 
 def config_schema() -> dict[str, object]:
@@ -89,11 +167,6 @@ def _read(path: str | Path) -> Document:
             str(path), 0, "", f"cannot be read: {reason}", "check the path and its permissions"
         ) from None
     return read_document(str(path), data)
-
-
-def _failure(document: Document) -> ConfigError:
-    errors = sorted(document.mistakes, key=lambda error: (error.line, error.key))
-    return errors[0] if len(errors) == 1 else ConfigErrors(tuple(errors))
 
 
 class _Builder:
@@ -136,7 +209,7 @@ class _Builder:
                 pending_holds=limits.pending_holds,
                 new_holds_per_minute=limits.new_holds_per_minute,
             ),
-            warnings=tuple(self._document.warnings),
+            warnings=tuple(map(str, self._document.warnings)),
         )
 
     def _listen(self, key: str, shape: ListenShape) -> Listen:

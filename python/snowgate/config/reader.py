@@ -84,7 +84,7 @@ class Document:
     path: str
     root: Node
     mistakes: list[ConfigError] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[ConfigError] = field(default_factory=list)
 
     def find(self, location: Location) -> Place:
         """The place of a location such as `("rules", 2, "match", "class")`."""
@@ -117,9 +117,7 @@ class Document:
     def warn(self, location: Location, problem: str, remedy: str) -> None:
         """Note what is allowed and probably not meant."""
         place = self.find(location)
-        self.warnings.append(
-            str(ConfigError(self.path, place.node.line, place.key, problem, remedy))
-        )
+        self.warnings.append(ConfigError(self.path, place.node.line, place.key, problem, remedy))
 
 
 def read_document(path: str, data: bytes) -> Document:

@@ -99,7 +99,13 @@ def test_a_tag_nobody_masks_is_a_warning(load: Load) -> None:
     config = load(("tags:\n", "tags:\n  phi: CRM.PUBLIC.VISITS.DIAGNOSIS\n"))
 
     assert len(config.warnings) == 1
-    assert "tags.phi: no rule masks this tag" in config.warnings[0]
+    assert "tags.phi: no enforced rule masks this tag" in config.warnings[0]
+
+
+def test_a_tag_whose_only_mask_is_not_enforced_is_a_warning(load: Load) -> None:
+    config = load(("mask: partial}", "mask: partial, enforce: false}"))
+
+    assert "tags.pii: no enforced rule masks this tag" in config.warnings[0]
 
 
 def test_a_ci_rule_for_every_branch_is_a_warning(load: Load) -> None:
@@ -109,6 +115,38 @@ def test_a_ci_rule_for_every_branch_is_a_warning(load: Load) -> None:
     )
 
     assert "every branch and pull request" in config.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warned"),
+    [
+        (", /environment: production", "", True),
+        ('{/repository_id: "1", /environment: production}', '{/project_path: "a/b"}', True),
+        ('{/repository_id: "1", /environment: production}', "{/ref_protected: 'true'}", False),
+        ('{/repository_id: "1", /environment: production}', '{/team: "1"}', False),
+    ],
+)
+def test_f6_a_ci_of_ones_own_is_known_by_its_claims(
+    load: Load, old: str, new: str, warned: bool
+) -> None:
+    warnings = load((old, new)).warnings
+
+    assert any("every branch" in each for each in warnings) is warned
+
+
+def test_f6_what_an_issuer_requires_of_every_token_counts(load: Load) -> None:
+    config = load(
+        (", /environment: production", ""),
+        ("    may_give: [etl-writers]", "    may_give: etl-writers\n    require: {/ref: main}"),
+    )
+
+    assert config.warnings == ()
+
+
+def test_a_group_that_no_token_gets_is_a_warning(load: Load) -> None:
+    config = load(("may_give: [etl-writers]", "may_give: [etl-writers, nobody]"))
+
+    assert "issuers[0].may_give[1]: nothing gives group `nobody`" in config.warnings[0]
 
 
 def test_files_need_not_be_there_to_judge_the_text(place: Path, load: Load) -> None:
