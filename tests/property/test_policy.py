@@ -30,11 +30,13 @@ from snowgate.policy import (
     judge,
 )
 from snowgate.policy.masks import strictest
+from snowgate.policy.matching import Access, applies
 from snowgate.policy.pattern import Glob, NamePattern, parse_pattern
 from snowgate.policy.readings import readings
 from snowgate.policy.rules import NEVER_ALLOWED, NEVER_HELD
 
 C = StatementClass
+Tags = frozenset[str]
 WORDS = ["A", "B", "C"]
 
 some_tags = st.frozensets(st.sampled_from(["pii", "phi"]))
@@ -69,6 +71,7 @@ matches = st.builds(
 masks = st.builds(Mask, st.sampled_from(list(MaskKind)), st.integers(0, 8), st.integers(0, 8))
 actions = st.one_of(
     st.just(Allow()),
+    st.just(Allow(propagate=True)),
     st.builds(Deny, st.sampled_from(["r1", "r2"]), st.just("m")),
     st.builds(
         HoldFor,
@@ -158,6 +161,25 @@ def test_nothing_is_held_unless_a_rule_holds(
         assert answer.hold.rule in holding
         assert statement.kind not in NEVER_HELD
     assert (answer.hold is None) is (answer.decision is not Decision.HOLD)
+
+
+@given(rules, statements, subjects, st.sampled_from([C.INSERT, C.MERGE]), some_tags)
+def test_tags_go_only_where_a_rule_lets_them(
+    policy: list[Rule], statement: Statement, subject: Subject, kind: StatementClass, tags: Tags
+) -> None:
+    copy = replace(statement, kind=kind, tags=tags | {"pii"}, launders=frozenset({"pii"}))
+
+    answer = verdict(policy, copy, subject)
+
+    if answer.decision is not Decision.DENY:
+        lets = [
+            rule
+            for rule in policy
+            if "pii" in rule.match.launders or rule.action == Allow(propagate=True)
+        ]
+        for place in copy.writes:
+            access = Access(kind, place, copy.object_kind)
+            assert any(applies(rule, access, copy, subject) for rule in lets)
 
 
 @given(rules, statements, subjects, matches)

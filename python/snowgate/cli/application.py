@@ -11,6 +11,7 @@ application = App(
     help="An identity-aware gateway between machine identities and Snowflake.",
     version=lambda: version("snowgate"),
 )
+_policy = App(name="policy", help="Policies to start from.")
 _ledger = App(name="ledger", help="Read a ledger.")
 _approvals = App(name="approvals", help="See and decide held statements.")
 _demo = App(name="demo", help="Talk to the running demo.")
@@ -24,6 +25,8 @@ _COMMANDS = (
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),
     (application, "replay", "ledger:replay", "Show what happened in a session."),
+    (_policy, "list", "policies:list_", "List the policies to start from."),
+    (_policy, "init", "policies:init", "Write one of them, with its cases."),
     (_ledger, "cat", "ledger:cat", "Print entries as JSON lines."),
     (_approvals, "list", "approvals:list_", "List approvals."),
     (_approvals, "show", "approvals:show_", "Show one approval."),
@@ -33,5 +36,5 @@ _COMMANDS = (
 )
 for _app, _name, _place, _help in _COMMANDS:
     _app.command(f"snowgate.cli.{_place}", name=_name, help=_help)
-for _group in (_ledger, _approvals, _demo):
+for _group in (_policy, _ledger, _approvals, _demo):
     application.command(_group)

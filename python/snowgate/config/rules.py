@@ -6,7 +6,7 @@ tag exist, may anybody give a group) is in `checks`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     BaseModel,
@@ -47,6 +47,7 @@ from snowgate.policy.rules import (
     CLASS_WORDS,
     NEVER_ALLOWED,
     NEVER_HELD,
+    WRITING,
     Allow,
     Deny,
     HoldFor,
@@ -86,6 +87,18 @@ _MASK_SCHEMA = WithJsonSchema(
                     }
                 },
                 "required": ["partial"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+)
+_ALLOW_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"const": True},
+            {
+                "type": "object",
+                "properties": {"propagate": {"type": "boolean"}},
                 "additionalProperties": False,
             },
         ]
@@ -143,8 +156,13 @@ def _deny(value: object) -> object:
 
 def _allow(value: object) -> object:
     if value is True:
+        return {}
+    if isinstance(value, dict):
         return value
-    raise Wrong("must be `true`", "what no rule allows is denied; to say why, use `deny:`")
+    raise Wrong(
+        "must be `true` or `{propagate: true}`",
+        "what no rule allows is denied; to say why, use `deny:`",
+    )
 
 
 Classes = Annotated[
@@ -231,6 +249,12 @@ class DenyShape(Shape):
     remedy: Text = DEFAULT_REMEDY
 
 
+class AllowShape(Shape):
+    """That it runs, and whether tagged values may go where it writes."""
+
+    propagate: bool = False
+
+
 class HoldShape(Shape):
     """Who may release the statement, and how long it waits for them."""
 
@@ -248,7 +272,7 @@ class RuleShape(Shape):
     enforce: bool = True
     deny: Annotated[DenyShape | None, BeforeValidator(_deny)] = None
     hold: HoldShape | None = None
-    allow: Annotated[Literal[True] | None, BeforeValidator(_allow)] = None
+    allow: Annotated[AllowShape | None, BeforeValidator(_allow), _ALLOW_SCHEMA] = None
     mask: Annotated[Mask | None, PlainValidator(_mask), _MASK_SCHEMA] = None
 
     @model_validator(mode="after")
@@ -283,7 +307,28 @@ class RuleShape(Shape):
             return [
                 Wrong("allows every class of statement", "name the classes in `class:`", ("match",))
             ]
-        return self._check_classes(NEVER_ALLOWED, "allowed")
+        wrongs = self._check_classes(NEVER_ALLOWED, "allowed")
+        if self.allow is None or not self.allow.propagate:
+            return wrongs
+        if not all(map(_narrow, (*_flat(self.match.schemas), *_flat(self.match.objects)))) or not (
+            self.match.schemas or self.match.objects
+        ):
+            wrongs.append(
+                Wrong(
+                    "would let tagged values go to any schema",
+                    "name the schemas they may go to, such as `schema: ANALYTICS.DBT`",
+                    ("match",),
+                )
+            )
+        return wrongs + [
+            Wrong(
+                f"class `{kind.value}` writes no values",
+                "give it a rule of its own, without `propagate`",
+                ("match", "class", at),
+            )
+            for at, kinds in enumerate(self.match.classes)
+            for kind in sorted(kinds - WRITING, key=lambda kind: kind.value)
+        ]
 
     def _check_classes(self, never: frozenset[StatementClass], what: str) -> list[Wrong]:
         return [
@@ -329,7 +374,9 @@ class RuleShape(Shape):
         if self.hold is not None:
             hold = self.hold
             return HoldFor(frozenset(hold.approvers), hold.quorum, hold.expires)
-        return self.mask if self.mask is not None else Allow()
+        if self.mask is not None:
+            return self.mask
+        return Allow(propagate=self.allow is not None and self.allow.propagate)
 
 
 class PolicyShape(Shape):
@@ -352,6 +399,11 @@ class PolicyShape(Shape):
 def key_of(shape: type[BaseModel], name: str) -> str:
     """The key in the file of a field."""
     return shape.model_fields[name].alias or name
+
+
+def _narrow(pattern: NamePattern) -> bool:
+    """Whether it names a database and a schema, at least in part."""
+    return "*" not in map(str, pattern.parts[:2])
 
 
 def _flat(patterns: list[tuple[NamePattern, ...]] | None) -> frozenset[NamePattern]:

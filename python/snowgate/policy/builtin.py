@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snowgate.model.statement import ObjectName, Statement, StatementClass
+from snowgate.model.statement import ObjectName, Statement, StatementClass, Violation
 from snowgate.policy.masks import UNMASKED_TAG, TagView
 from snowgate.policy.matching import ANYWHERE, Access
+from snowgate.policy.rules import Rule
 
 C = StatementClass
 
@@ -65,15 +66,31 @@ class Denial:
     remedy: str
 
 
-def denials(
-    statement: Statement, views: Mapping[str, TagView], may_launder: frozenset[str]
-) -> list[Denial]:
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where tagged values may go.
+
+    Attributes:
+        here: Tags that rules let this statement write where they are not tagged; its targets are
+            labelled before it is forwarded.
+        rules: Rules that let tags propagate, to these places or to others.
+    """
+
+    here: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
+
+    def permits(self, violation: Violation) -> bool:
+        """Whether what is written may differ from what the target expects."""
+        return violation.knob == LAUNDERING and bool(violation.tags) and violation.tags <= self.here
+
+
+def denials(statement: Statement, views: Mapping[str, TagView], spread: Spread) -> list[Denial]:
     """What is denied whatever the rules say.
 
     Args:
         statement: Analysed, without refusal.
         views: How the reader sees every tag that occurs in the statement.
-        may_launder: Tags that a rule lets this statement copy to untagged places.
+        spread: Where tagged values may go.
     """
     found: list[Denial] = []
     if statement.kind is C.CREDENTIAL:
@@ -100,18 +117,12 @@ def denials(
         Denial(violation.knob, violation.reason, violation.remedy)
         for violation in statement.violations
         # A violation that names no tag could concern any.
-        if not violation.tags or not violation.tags.isdisjoint(hidden)
+        if not spread.permits(violation)
+        and (not violation.tags or not violation.tags.isdisjoint(hidden))
     ]
-    laundered = sorted(statement.launders - may_launder)
+    laundered = sorted(statement.launders - spread.here)
     if laundered:
-        found.append(
-            Denial(
-                LAUNDERING,
-                f"values with {_tags(laundered)} would go where they are not tagged",
-                "tag the column they go to, leave them out, or ask for a rule that matches"
-                f" `launders: [{', '.join(laundered)}]`",
-            )
-        )
+        found.append(_laundering(laundered, spread.rules))
     masked = sorted(statement.tags & hidden)
     if statement.kind is C.CODE and masked:
         found.append(
@@ -160,6 +171,23 @@ def hold_conflict(rules: list[str]) -> Denial:
         HOLD_CONFLICT,
         f"rules {names} hold it, and no group may decide for all of them",
         "ask the policy's owner for an exception on one of them, or a common approver group",
+    )
+
+
+def _laundering(tags: list[str], rules: tuple[Rule, ...]) -> Denial:
+    reason = f"values with {_tags(tags)} would go where they are not tagged"
+    for rule in rules:
+        places = " or ".join(f"`{place}`" for place in sorted(map(str, rule.match.places)))
+        reason += f"; rule `{rule.name}` lets tags propagate only into {places}"
+    return Denial(
+        LAUNDERING,
+        reason,
+        "tag the column they go to, leave them out, or "
+        + (
+            "write them where tags may propagate"
+            if rules
+            else "ask for a rule with `allow: {propagate: true}` on the schema they go to"
+        ),
     )
 
 

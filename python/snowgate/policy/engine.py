@@ -25,9 +25,16 @@ from dataclasses import dataclass, replace
 
 from snowgate.model.statement import Statement, StatementClass
 from snowgate.model.verdict import Decision, Hold, MaskPlan, Verdict
-from snowgate.policy.builtin import Denial, denials, hold_conflict, no_rule, not_held
+from snowgate.policy.builtin import Denial, Spread, denials, hold_conflict, no_rule, not_held
 from snowgate.policy.masks import TagView, plan_masks, touched_tags, view_tag
-from snowgate.policy.matching import Access, Subject, accesses, applies, concerns
+from snowgate.policy.matching import (
+    Access,
+    Subject,
+    accesses,
+    applies,
+    concerns,
+    propagating,
+)
 from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
 
 # They return whatever somebody's code returns.
@@ -69,7 +76,8 @@ def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
 def _decide(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
     views = {tag: view_tag(policy, tag, subject) for tag in touched_tags(statement)}
     said = _ask_rules(policy, statement, subject)
-    refused = [*denials(statement, views, said.may_launder), *said.denials]
+    spread = Spread(said.may_launder, propagating(policy, subject))
+    refused = [*denials(statement, views, spread), *said.denials]
     if not refused:
         refused = [no_rule(access) for access in said.silent]
     if refused:
@@ -123,9 +131,9 @@ def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
                 case HoldFor() as terms:
                     holds[rule.name] = terms
                     here |= rule.match.launders
-                case Allow():
+                case Allow(propagate):
                     allows.add(rule.name)
-                    here |= rule.match.launders
+                    here |= touched_tags(statement) if propagate else rule.match.launders
         if access.kind is statement.kind:
             launderable.append(here)
     # A rule that lets values into one table says nothing of the others written to.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from snowgate.model.identity import Principal
 from snowgate.model.statement import ObjectName, Statement, StatementClass
-from snowgate.policy.rules import Allow, Match, Network, Rule
+from snowgate.policy.rules import Allow, Match, Network, Policy, Rule
 
 C = StatementClass
 
@@ -113,6 +113,17 @@ def concerns(rule: Rule, subject: Subject) -> bool:
     """Whether a mask rule applies to a reader. Mask rules ask nothing of statements."""
     return reader_fits(rule.match, subject, sure=False) and not any(
         reader_fits(exception, subject, sure=True) for exception in rule.exceptions
+    )
+
+
+def propagating(policy: Policy, subject: Subject) -> tuple[Rule, ...]:
+    """The rules that let tags propagate, for this reader and now, wherever that is to."""
+    return tuple(
+        rule
+        for rule in policy.rules
+        if isinstance(rule.action, Allow)
+        and rule.action.propagate
+        and reader_fits(rule.match, subject, sure=True)
     )
 
 

@@ -35,6 +35,8 @@ CLASS_WORDS: dict[str, frozenset[StatementClass]] = {
 
 # No rule allows these: their effect outlives every session (F18), or is not known.
 NEVER_ALLOWED = frozenset({C.CREDENTIAL, C.UNKNOWN})
+# What puts values or definitions somewhere: only there can tags propagate to.
+WRITING = CLASS_WORDS["dml"] | CLASS_WORDS["ddl"]
 # Account metadata is everybody's SQL and logins: a rule may allow it by name (F17), nobody is asked
 # to wave it through.
 NEVER_HELD = NEVER_ALLOWED | {C.ACCOUNT_METADATA}
@@ -87,10 +89,21 @@ class Match:
     when: When = ALWAYS
     excluding: tuple[Match, ...] = ()
 
+    @property
+    def places(self) -> frozenset[NamePattern]:
+        """Every pattern of places."""
+        return self.databases | self.schemas | self.objects
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """The statement may run."""
+    """The statement may run.
+
+    Attributes:
+        propagate: Tagged values may go to the places of the match; the tags go with them.
+    """
+
+    propagate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
-from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
+from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
 from snowgate.sql import callees, code, ddl, dml, files, slots
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.parser import parse_dml, parse_query
@@ -270,7 +270,7 @@ def _use(head: StatementHead, given: _Given) -> Examined:
 
 def _code(head: StatementHead, given: _Given) -> Examined:
     """Code is judged by its body as if it ran now (F18)."""
-    place = ddl.place(head, given.namespace)
+    place = ddl.places(head, given.namespace).writes
     bodies = [
         body if isinstance(body, Statement) else _examine(body, given, MAX_DEPTH).statement
         for body in code.bodies(head, given.state())
@@ -319,14 +319,12 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
         body = Walk(state).query(tree, None)
     if kind is StatementClass.LOAD:
         files.check_load(head)
-    place: tuple[ObjectName, ...] = ddl.place(head, given.namespace)
-    describes = kind is StatementClass.DESCRIBE
-    statement = replace(
-        _found(head, kind, state),
-        writes=() if describes else place,
-        read_only=head.read_only,
-    )
-    if describes:
-        statement = replace(statement, reads=place)
+    named = ddl.places(head, given.namespace)
+    for source in named.reads:
+        state.reads.add(source)
+        state.tags |= given.catalog.tags_in(source)
+    statement = replace(_found(head, kind, state), writes=named.writes, read_only=head.read_only)
+    if kind is StatementClass.DESCRIBE:
+        statement = replace(statement, writes=(), reads=named.writes)
     catalog = ddl.after_ddl(head, given.namespace, given.catalog, body)
     return Examined(statement, given.namespace, catalog)

@@ -156,6 +156,19 @@ class Catalog:
         }
         return self.replacing(kept)
 
+    def tags_in(self, place: ObjectName) -> frozenset[str]:
+        """Every tag of an object; of all inside, where schema or object are empty."""
+        if place.name:
+            known = self.tables.get(place)
+            tables = [known] if known else []
+        else:
+            tables = [
+                table
+                for name, table in self.tables.items()
+                if name.database == place.database and place.schema in ("", name.schema)
+            ]
+        return frozenset(tag for table in tables for column in table.columns for tag in column.tags)
+
     def replacing(
         self,
         tables: Mapping[ObjectName, Table | None],

@@ -6,7 +6,7 @@ catalog again takes something away.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
@@ -28,6 +28,9 @@ _TABLES = frozenset(
     }
 )
 _VIEWS = frozenset({"VIEW", "MATERIALIZED VIEW"})
+_BLANK = ("space", "comment")
+# What gives an object another name: RENAME alone would be of a column.
+_MOVES = (["RENAME", "TO"], ["SWAP", "WITH"])
 # Objects that live in a schema; the others have no place a rule could name.
 _SCHEMA_LESS = frozenset({"WAREHOUSE", "ROLE", "RESOURCE MONITOR", "USER", "COMPUTE POOL"})
 _TYPES = {
@@ -45,15 +48,64 @@ _STREAM = (
 )
 
 
-def place(head: StatementHead, namespace: Namespace) -> tuple[ObjectName, ...]:
-    """The object a statement names, in full; a database or schema has empty parts."""
-    if not head.target or head.object_kind in _SCHEMA_LESS:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The objects that a DDL statement names.
+
+    Attributes:
+        writes: What it makes, changes or drops; what it renames to or swaps with, too.
+        reads: What it takes rows from: the source of a clone or a stream.
+    """
+
+    writes: tuple[ObjectName, ...]
+    reads: tuple[ObjectName, ...] = ()
+
+
+def places(head: StatementHead, namespace: Namespace) -> Places:
+    """The objects a statement names, in full; a database or schema has empty parts.
+
+    Raises:
+        Refused: The name of one of them is worked out when it runs.
+    """
+    own = _place(head.target, head, namespace)
+    if head.verb == "CREATE":
+        before = ("TABLE", "VIEW") if head.object_kind == "STREAM" else ("CLONE",)
+        sources = (_written_after(head.rest, word) for word in before)
+        return Places(own, tuple(n for each in sources for n in _place(each, head, namespace)))
+    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in _BLANK][:2]
+    if head.verb != "ALTER" or words not in _MOVES:
+        return Places(own)
+    other = _written_after(head.rest, words[1])
+    # A name without a schema may stay beside the old one, or go to the session's.
+    beside = Namespace(own[0].database, own[0].schema) if own else namespace
+    both = (*_place(other, head, beside), *_place(other, head, namespace))
+    return Places(tuple(dict.fromkeys((*own, *both))))
+
+
+def _written_after(text: str, word: str) -> list[str]:
+    """The name that must follow a word, if the word is there.
+
+    Raises:
+        Refused: No name follows it.
+    """
+    after = after_word(text, word)
+    if after is None:
+        return []
+    name = _named_after(text, word)
+    first = [piece.upper() for kind, piece in lex(after) if kind not in _BLANK][:2]
+    if name is None or first == ["IDENTIFIER", "("]:
+        raise Refused("unparsed", f"no name follows {word}", "write the name itself")
+    return name
+
+
+def _place(parts: list[str], head: StatementHead, namespace: Namespace) -> tuple[ObjectName, ...]:
+    if not parts or head.object_kind in _SCHEMA_LESS:
         return ()
     if head.object_kind == "DATABASE":
-        return (ObjectName(head.target[0], "", ""),)
+        return (ObjectName(parts[0], "", ""),)
     if head.object_kind == "SCHEMA":
-        return (_schema(head.target, namespace),)
-    return (resolve(head.target, namespace),)
+        return (_schema(parts, namespace),)
+    return (resolve(parts, namespace),)
 
 
 def _schema(parts: list[str], namespace: Namespace) -> ObjectName:
@@ -171,7 +223,7 @@ def _named_after(text: str, word: str) -> list[str] | None:
         return None
     name = ""
     for kind, piece in lex(after):
-        if kind in ("space", "comment"):
+        if kind in _BLANK:
             continue
         if kind in ("word", "quoted") and name and not name.endswith("."):
             break
@@ -206,7 +258,7 @@ def _united(new: Table, old: Table | None) -> Table:
 
 
 def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
-    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in ("space", "comment")]
+    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in _BLANK]
     if head.object_kind in ("DATABASE", "SCHEMA"):
         target = _named_after(head.rest, "TO") if words[:2] == ["RENAME", "TO"] else None
         if words[:2] == ["SWAP", "WITH"]:
@@ -268,7 +320,7 @@ def _after_nth(text: str, count: int) -> str:
         if count == 0:
             break
         at += len(piece)
-        count -= kind not in ("space", "comment")
+        count -= kind not in _BLANK
     return text[at:]
 
 

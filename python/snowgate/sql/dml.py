@@ -154,12 +154,13 @@ def _store(
         return
     missing = value.all_tags - column.tags
     state.launders |= missing
-    if missing or value.unknown:
+    computed = value.shape is Shape.DERIVED and not (column.derived or _reworks(expression, name))
+    if missing or value.unknown or computed:
         before = state.moved.get((target.name, name), CLEAN)
         state.moved[target.name, name] = derived([before, value])
     if value.unknown:
         state.violate(Knob.COPY, "copies values whose origin is not known", value)
-    elif not missing and value.shape is Shape.DERIVED and not _reworks(expression, name):
+    elif not missing and computed:
         state.violate(
             Knob.COPY,
             "stores something computed from a tagged column where whole values are expected",

@@ -113,6 +113,22 @@ HOLD = "hold: {approvers: data-platform}"
         (("name: reads", "name: no-rule"), 27, "rules[2].name", "built-in", ""),
         ((", allow: true", ""), 27, "rules[2]", "has no action", "exactly one of"),
         (("allow: true", "allow: true, mask: void"), 27, "rules[2]", "`allow` and `mask`", ""),
+        (
+            ("allow: true", "allow: {propagat: true}"),
+            *(27, "rules[2].allow.propagat", "unknown key", "propagate"),
+        ),
+        (
+            (READS, "match: {class: insert}, allow: {propagate: true}"),
+            *(27, "rules[2].match", "go to any schema", "schema: ANALYTICS.DBT"),
+        ),
+        (
+            (READS, 'match: {class: insert, schema: "CRM.*"}, allow: {propagate: true}'),
+            *(27, "rules[2].match", "go to any schema", ""),
+        ),
+        (
+            (READS, "match: {class: [dml, select], schema: CRM.DBT}, allow: {propagate: true}"),
+            *(27, "rules[2].match.class[1]", "class `select` writes no values", "of its own"),
+        ),
         (("allow: true", "allow: false"), 27, "rules[2].allow", "must be `true`", "deny"),
         (("allow: true", "deny: true"), 27, "rules[2].deny", "must be the reason", "deny:"),
         ((READS, "match: {role: etl}, allow: true"), 27, "rules[2].match", "every class", "class"),

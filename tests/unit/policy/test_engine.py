@@ -31,6 +31,7 @@ C = StatementClass
 PII = frozenset({"pii"})
 CUSTOMERS = ObjectName("CRM", "PUBLIC", "CUSTOMERS")
 ORDERS = ObjectName("CRM", "PUBLIC", "ORDERS")
+MODEL = ObjectName("CRM", "DBT", "CUSTOMERS")
 SALARIES = ObjectName("HR", "PRIVATE", "SALARIES")
 EMAIL = OutputColumn("EMAIL", PII, raw=True)
 
@@ -287,6 +288,63 @@ def test_a_rule_may_let_one_table_take_a_copy() -> None:
 
     assert judge(rules, insert(ORDERS), ANALYST).decision is Decision.ALLOW
     assert judge(rules, insert(ORDERS, SALARIES), ANALYST).rules == ("laundering",)
+
+
+def models(text: str = "CRM.DBT", group: str = "analysts") -> Rule:
+    places = Match(
+        Who(groups=frozenset({group})),
+        classes=frozenset({C.INSERT, C.MERGE}),
+        schemas=patterns(text),
+    )
+    return Rule("models", places, Allow(propagate=True))
+
+
+def test_tags_propagate_into_the_places_of_a_rule_that_lets_them_and_no_further() -> None:
+    rules = policy(READS, models(), allow(C.INSERT, name="dml"), mask())
+
+    def insert(*tables: ObjectName) -> Statement:
+        return Statement(C.INSERT, reads=(CUSTOMERS,), writes=tables, tags=PII, launders=PII)
+
+    assert judge(rules, insert(MODEL), ANALYST).rules == ("dml", "models", "reads")
+    assert judge(rules, insert(ORDERS), ANALYST).rules == ("laundering",)
+    assert judge(rules, insert(MODEL, ORDERS), ANALYST).rules == ("laundering",)
+    assert judge(rules, insert(MODEL), FRAUD).rules == ("laundering",)
+
+
+def test_a_denied_copy_says_where_tags_may_propagate_to() -> None:
+    rules = policy(READS, models("CRM.{DBT,MARTS}"), allow(C.INSERT, name="dml"), mask())
+    statement = Statement(C.INSERT, reads=(CUSTOMERS,), writes=(ORDERS,), tags=PII, launders=PII)
+
+    told, stranger = judge(rules, statement, ANALYST), judge(rules, statement, FRAUD)
+
+    assert "rule `models` lets tags propagate only into `CRM.DBT` or `CRM.MARTS`" in told.reason
+    assert "write them where tags may propagate" in told.remedy
+    assert "models" not in stranger.reason
+    assert "allow: {propagate: true}" in stranger.remedy
+
+
+def test_computed_values_go_only_where_tags_propagate() -> None:
+    computed = Violation("laundering", "stores something computed", "copy it as it is", PII)
+    unknown = Violation("laundering", "copies what nobody knows", "name it")
+    rules = policy(READS, models(), allow(C.MERGE, name="dml"), mask())
+
+    def merge(table: ObjectName, violation: Violation) -> Statement:
+        return Statement(
+            C.MERGE, reads=(CUSTOMERS,), writes=(table,), tags=PII, violations=(violation,)
+        )
+
+    assert judge(rules, merge(MODEL, computed), ANALYST).decision is Decision.ALLOW
+    assert judge(rules, merge(ORDERS, computed), ANALYST).rules == ("laundering",)
+    assert judge(rules, merge(MODEL, unknown), ANALYST).rules == ("laundering",)
+
+
+def test_a_predicate_that_reveals_is_denied_where_tags_propagate_too() -> None:
+    order = Violation("pii_order", "orders by a tag", "order by another column", PII)
+    statement = Statement(
+        C.INSERT, reads=(CUSTOMERS,), writes=(MODEL,), tags=PII, violations=(order,)
+    )
+
+    assert judge(policy(READS, models(), mask()), statement, ANALYST).rules == ("pii_order",)
 
 
 def test_a_copy_can_be_held_instead() -> None:

@@ -155,6 +155,105 @@ def test_ddl_names_its_object(sql: str, writes: ObjectName, kind: StatementClass
     assert (statement.kind, statement.writes) == (kind, (writes,))
 
 
+PUBLIC = {name: ObjectName("CRM", "PUBLIC", name) for name in ("A", "B", "CUSTOMERS", "ORDERS")}
+
+
+@pytest.mark.parametrize(
+    ("sql", "writes", "reads"),
+    [
+        ("ALTER TABLE a RENAME TO b", (PUBLIC["A"], PUBLIC["B"]), ()),
+        (
+            "ALTER TABLE crm.dbt.a RENAME TO crm.public.b",
+            (ObjectName("CRM", "DBT", "A"), PUBLIC["B"]),
+            (),
+        ),
+        # Where the new name is, beside the old one or in the session's schema, is not said.
+        (
+            "ALTER VIEW crm.dbt.a RENAME TO b",
+            (ObjectName("CRM", "DBT", "A"), ObjectName("CRM", "DBT", "B"), PUBLIC["B"]),
+            (),
+        ),
+        (
+            "ALTER TABLE crm.dbt.a SWAP WITH crm.public.orders",
+            (ObjectName("CRM", "DBT", "A"), PUBLIC["ORDERS"]),
+            (),
+        ),
+        (
+            "ALTER SCHEMA crm.dbt RENAME TO crm.prod",
+            (ObjectName("CRM", "DBT", ""), ObjectName("CRM", "PROD", "")),
+            (),
+        ),
+        (
+            "ALTER DATABASE crm SWAP WITH other",
+            (ObjectName("CRM", "", ""), ObjectName("OTHER", "", "")),
+            (),
+        ),
+        ("ALTER TABLE a RENAME COLUMN x TO y", (PUBLIC["A"],), ()),
+        ("CREATE TABLE a CLONE customers", (PUBLIC["A"],), (PUBLIC["CUSTOMERS"],)),
+        (
+            "CREATE SCHEMA s CLONE crm.public",
+            (ObjectName("CRM", "S", ""),),
+            (ObjectName("CRM", "PUBLIC", ""),),
+        ),
+        ("CREATE STREAM a ON TABLE customers", (PUBLIC["A"],), (PUBLIC["CUSTOMERS"],)),
+    ],
+)
+def test_ddl_that_moves_something_touches_both_places(
+    sql: str, writes: tuple[ObjectName, ...], reads: tuple[ObjectName, ...]
+) -> None:
+    statement = analyse(sql, NAMESPACE, CATALOG)
+
+    assert (statement.refusal, statement.writes, statement.reads) == (None, writes, reads)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE crm.other.c CLONE customers",
+        "CREATE STREAM crm.other.c ON TABLE customers",
+        "CREATE SCHEMA crm.other CLONE crm.public",
+        "CREATE DATABASE other CLONE crm",
+    ],
+)
+def test_a_clone_touches_the_tags_of_its_source(sql: str) -> None:
+    assert analyse(sql, NAMESPACE, CATALOG).tags == PII
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE a RENAME TO IDENTIFIER('crm.public.orders')",
+        "ALTER TABLE a SWAP WITH IDENTIFIER($x)",
+        "ALTER TABLE a RENAME TO 'crm.public.orders'",
+        "CREATE TABLE a CLONE IDENTIFIER('customers')",
+    ],
+)
+def test_a_name_that_is_worked_out_is_refused(sql: str) -> None:
+    refusal = analyse(sql, NAMESPACE, CATALOG).refusal
+
+    assert refusal is not None
+    assert refusal.remedy == "write the name itself"
+
+
+def test_what_was_computed_may_be_computed_again_into_the_same_column() -> None:
+    model = "CREATE TABLE m AS SELECT id, LEFT(email, 9) AS e FROM customers"
+
+    again = last(model, "INSERT INTO m SELECT id, LEFT(email, 9) FROM customers")
+    into_raw = last("INSERT INTO customers (id, email) SELECT id, LEFT(email, 9) FROM customers")
+
+    assert (again.violations, again.launders) == ((), frozenset())
+    assert [violation.knob for violation in into_raw.violations] == ["laundering"]
+
+
+def test_a_column_that_took_computed_values_fits_no_mask_any_more() -> None:
+    statement = last(
+        "INSERT INTO customers (id, email) SELECT id, LEFT(email, 9) FROM customers",
+        "SELECT email FROM customers",
+    )
+
+    assert statement.columns == (OutputColumn("EMAIL", PII),)
+
+
 def test_the_query_of_a_new_table_is_judged_as_a_query() -> None:
     statement = analyse(
         "CREATE TABLE t AS SELECT id FROM customers WHERE ssn LIKE '1%'", NAMESPACE, CATALOG

@@ -1,0 +1,78 @@
+"""Cases beside a policy: statements, and what is promised of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from snowgate.policy import judge
+from snowgate.review.report import strictness, word_of
+from snowgate.review.setting import Asker, Setting
+from snowgate.sql.session import analyse_session
+
+# Monday noon, so that a case that says no time has the same answer every day.
+NOON = "2026-11-23T12:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One promise."""
+
+    name: str
+    asker: Asker
+    sqls: tuple[str, ...]
+    promised: dict[str, Any]
+
+    def check(self, setting: Setting) -> None:
+        """Judge its statements.
+
+        Raises:
+            AssertionError: The verdict is another one.
+        """
+        subject = self.asker.subject_in(setting)
+        statements = analyse_session(self.sqls, setting.catalog, role=subject.role)
+        verdicts = [judge(setting.policy, each, subject) for each in statements]
+        words = [word_of(verdict) for verdict in verdicts]
+        told = [
+            f"{word}: {sql} {verdict.rules} {verdict.reason}"
+            for word, sql, verdict in zip(words, self.sqls, verdicts, strict=True)
+        ]
+        if self.promised.get("each"):
+            assert set(words) == {self.promised["verdict"]}, told
+            found = [set(verdict.rules) for verdict in verdicts]
+        else:
+            assert max(words, key=strictness) == self.promised["verdict"], told
+            found = [set(verdict.rules) for verdict in verdicts if verdict.rules]
+        if "rules" in self.promised:
+            assert all(set(self.promised["rules"]) <= rules for rules in found), told
+        if "masked" in self.promised:
+            plan = verdicts[-1].plan
+            assert plan is not None, told
+            masked = [column.name for column in plan.columns if column.mask.value != "pass"]
+            assert masked == self.promised["masked"], told
+
+
+def cases_of(document: dict[str, Any]) -> list[Case]:
+    """The cases of a file."""
+    found = []
+    for item in document["cases"]:
+        who = item.get("as") or document["as"]
+        sql = item["sql"]
+        asker = Asker(
+            who["name"],
+            tuple(who.get("groups", ())),
+            client=who.get("client", ""),
+            source=who.get("source", ""),
+            at=str(item.get("at", NOON)),
+        )
+        sqls = tuple(sql) if isinstance(sql, list) else (sql,)
+        found.append(Case(item["name"], asker, sqls, item))
+    return found
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a file."""
+    return cases_of(yaml.safe_load(path.read_text()))

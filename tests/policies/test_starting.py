@@ -1,0 +1,75 @@
+"""The policies that users start from keep what their cases promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snowgate.cli.policies import CATALOG, STARTING, policy_files, shipped
+from snowgate.config import load_policy
+from snowgate.review.setting import load_setting
+
+from .cases import Case, read_cases
+
+
+def path_of(name: str) -> Path:
+    return Path(str(shipped(name)))
+
+
+ALL = [
+    pytest.param(name, case, id=f"{name}: {case.name}")
+    for name in STARTING
+    for case in read_cases(path_of(policy_files(name)[1]))
+]
+
+
+@pytest.mark.parametrize(("name", "case"), ALL)
+def test_a_starting_policy_keeps_its_promise(name: str, case: Case) -> None:
+    setting = load_setting(policy=path_of(policy_files(name)[0]), catalog=path_of(CATALOG))
+
+    case.check(setting)
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_a_starting_policy_is_valid_as_it_stands(name: str) -> None:
+    assert load_policy(path_of(policy_files(name)[0])).warnings == ()
+
+
+def test_every_shipped_file_belongs_to_a_policy_of_the_list() -> None:
+    known = {CATALOG, *(file for name in STARTING for file in policy_files(name))}
+
+    assert {path.name for path in path_of("").iterdir()} == known
+
+
+def snowgate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = "from snowgate.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", command, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_policy_is_written_once_and_never_over_another(tmp_path: Path) -> None:
+    first = snowgate("policy", "init", "dbt", cwd=tmp_path)
+    (tmp_path / "dbt.yaml").write_text("mine")
+    second = snowgate("policy", "init", "dbt", cwd=tmp_path)
+    other = snowgate("policy", "init", "analyst", cwd=tmp_path)
+
+    assert first.stdout.splitlines() == ["dbt.yaml", "dbt.cases.yaml", "catalog.json"]
+    assert second.returncode == 2
+    assert "dbt.yaml is there already" in second.stderr
+    assert (tmp_path / "dbt.yaml").read_text() == "mine"
+    assert other.stdout.splitlines() == ["analyst.yaml", "analyst.cases.yaml"]
+
+
+def test_the_list_names_every_policy(tmp_path: Path) -> None:
+    listed = snowgate("policy", "list", cwd=tmp_path)
+    unknown = snowgate("policy", "init", "nosuch", cwd=tmp_path)
+
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [*STARTING]
+    assert unknown.returncode == 2
+    assert "choose from analyst, dbt" in unknown.stderr
