@@ -39,6 +39,7 @@ from snowgate.control.labels import Labels
 from snowgate.control.logins import Logins
 from snowgate.control.plane import ControlPlane
 from snowgate.control.quarantine import Quarantine
+from snowgate.control.references import TagReferences
 from snowgate.control.sessions import SessionRows
 from snowgate.control.startup import DataDir, gate_document, ledger_origin
 from snowgate.errors import StartError, reason_of
@@ -146,7 +147,13 @@ class Gateway:
                 holding = Holding(desk, judge)
                 rows = SessionRows(store.sessions)
                 catalogs = CatalogKeeper(
-                    current, calls, config.upstream.catalog, labels, quarantine, calls
+                    current,
+                    calls,
+                    config.upstream.catalog,
+                    labels,
+                    quarantine,
+                    TagReferences(store.references),
+                    calls,
                 )
                 stopped = trio.Event()
 

@@ -14,7 +14,7 @@ from sqlglot.optimizer.scope import traverse_scope
 
 from snowgate_standin.catalog import Catalog, resolve, resolve_schema
 from snowgate_standin.errors import insufficient, missing
-from snowgate_standin.roles import Name, Roles
+from snowgate_standin.roles import USAGE_VIEW, Name, Roles
 
 if TYPE_CHECKING:
     from snowgate_standin.session import Session
@@ -114,6 +114,11 @@ class Access:
             raise missing(kind, ".".join(part for part in name if part))
 
     def _object(self, session: Session, name: Name, privilege: str, kind: str) -> None:
+        if name[0] == USAGE_VIEW[0]:
+            holds = self.roles.holds(self.active(session), "SELECT", USAGE_VIEW)
+            if name != USAGE_VIEW or privilege != "SELECT" or not holds:
+                raise missing(kind, ".".join(name))
+            return
         if name[1] == "INFORMATION_SCHEMA":
             if privilege != "SELECT" or not self._catalog.schema_exists(session, name[0]):
                 raise missing("Schema", f"{name[0]}.{name[1]}")

@@ -25,6 +25,7 @@ from snowgate_standin.errors import SnowflakeError, missing, translate, unsuppor
 from snowgate_standin.prepare import Preparation, function_name, literal_names, origins
 from snowgate_standin.result import RecentResults, Result
 from snowgate_standin.roles import Roles
+from snowgate_standin.tags import Tags
 
 if TYPE_CHECKING:
     from fakesnow.conn import FakeSnowflakeConnection
@@ -74,6 +75,7 @@ class Engine:
         self.catalog.add_database("CRM")
         self.access = Access(self.roles, self.catalog)
         self.local = local.Local(self.access, self.catalog)
+        self.tags = Tags(self.access, self.catalog, settings.usage_latency_s)
         data.fill(seed._duck_conn, settings.big_rows)
         view = "CREATE VIEW V_CUSTOMERS AS SELECT * FROM CUSTOMERS"
         seed._duck_conn.execute(view)
@@ -130,9 +132,11 @@ class Engine:
                 return self.local.explain(session, sqlglot.parse_one(inner, read="snowflake"))
         with session.lock:
             job.wait(0)
-            answer = self.local.answer(session, expression, stripped)
+            answer = self.tags.answer(session, stripped)
+            answer = answer or self.local.answer(session, expression, stripped)
             if answer is not None:
                 return answer
+            given = self.tags.taken_out(session, expression)
             self._current(session, expression)
             self.access.check(session, expression)
             plan = self._preparation(session)
@@ -149,9 +153,14 @@ class Engine:
                     lambda: self._query(session, prepared, job, traced),
                 )
             try:
-                return self._statement(session, expression, prepared, job)
+                result = self._statement(session, expression, prepared, job)
             finally:
                 self._recent.clear()
+            if isinstance(expression, exp.Create) and not job.describe_only:
+                self.tags.created(session, expression, given)
+            elif isinstance(expression, exp.Drop) and not job.describe_only:
+                self.tags.dropped(session, expression)
+            return result
 
     def _current(self, session: Session, expression: exp.Expression) -> None:
         """Refuse unqualified names where no database or schema is current."""
@@ -266,8 +275,10 @@ class Engine:
             rename(old[2], between)
             rename(new[2], old[2])
             rename(between, new[2])
+            self.tags.renamed(old, new, swapped=True)
         else:
             rename(old[2], new[2])
+            self.tags.renamed(old, new, swapped=False)
             self.roles.owners[new] = self.roles.owners.pop(old, session.role)
             if found and found.kind == "VIEW":
                 self.catalog.keep_view(new, self.catalog.ddl(session, "VIEW", new))
@@ -334,6 +345,8 @@ class Engine:
             values,
             scan=lambda query_id: self._scan(session, query_id),
             history=lambda: history.register(session, self.history()),
+            usage=lambda: self.tags.usage(session),
+            effective=lambda name: self.tags.effective(session, name),
         )
 
     def _ddl(self, session: Session, given: list[exp.Expression]) -> str:

@@ -26,7 +26,9 @@ SELECT, EXPLAIN, ALTER_SESSION, USE = 0x1000, 0x2000, 0x4100, 0x4300
 SHOW, DESCRIBE, TCL, DDL, GET, PUT = 0x4400, 0x4500, 0x5000, 0x6000, 0x7101, 0x7102
 
 _NAME = r'("[^"]+"|[\w$.*]+)'
-_GRANT_ROLE = re.compile(rf"ROLE\s+{_NAME}\s+(?:TO|FROM)\s+(ROLE|USER)\s+{_NAME}", re.IGNORECASE)
+_GRANT_ROLE = re.compile(
+    rf"(?:DATABASE\s+)?ROLE\s+{_NAME}\s+(?:TO|FROM)\s+(ROLE|USER)\s+{_NAME}", re.IGNORECASE
+)
 _GRANT = re.compile(
     rf"(.+?)\s+ON\s+((?:ALL|FUTURE)\s+\w+\s+IN\s+\w+|\w+)\s+{_NAME}\s+(?:TO|FROM)\s+(?:ROLE\s+)?"
     rf"{_NAME}",

@@ -19,6 +19,7 @@ from sqlglot.tokens import TokenType
 from snowgate_standin.catalog import Catalog, resolve
 from snowgate_standin.columns import Column
 from snowgate_standin.errors import SnowflakeError
+from snowgate_standin.roles import USAGE_VIEW, Name
 
 if TYPE_CHECKING:
     from snowgate_standin.session import Session
@@ -120,6 +121,8 @@ class Preparation:
     values: Mapping[str, Callable[[list[exp.Expression]], str | None]]
     scan: Callable[[str], str]
     history: Callable[[], str]
+    usage: Callable[[], str]
+    effective: Callable[[Name], str]
     waits: list[float] = field(default_factory=list)
 
     def run(self, expression: exp.Expression, sql: str) -> exp.Expression:
@@ -180,6 +183,8 @@ class Preparation:
     def _replace(self, node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.TableFromRows):
             return self._rows_of(node)
+        if isinstance(node, exp.Table) and resolve(node, self.session) == USAGE_VIEW:
+            return exp.to_table(self.usage())
         if type(node) in _CLOCKS:
             return exp.Anonymous(this=_CLOCKS[type(node)])
         if isinstance(node, exp.Struct) and len(node.expressions) == 1:
@@ -207,6 +212,9 @@ class Preparation:
             table = exp.to_table(self.scan(query_id or ""))
         elif name.startswith("QUERY_HISTORY"):
             table = exp.to_table(self.history())
+        elif name == "TAG_REFERENCES_ALL_COLUMNS":
+            of = exp.to_table(call.expressions[0].name, dialect="snowflake")
+            table = exp.to_table(self.effective(resolve(of, self.session)))
         else:
             return node
         if node.args.get("alias"):

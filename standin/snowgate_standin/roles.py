@@ -21,6 +21,12 @@ DEFAULT_ROLE = "ETL"
 Name = tuple[str, str, str]
 """Database, schema and object; `*` stands for any."""
 
+USAGE_VIEW: Name = ("SNOWFLAKE", "ACCOUNT_USAGE", "TAG_REFERENCES")
+"""Where tags are set in the whole account; the one view of the SNOWFLAKE database that there is."""
+
+GOVERNANCE_VIEWER = "SNOWFLAKE.GOVERNANCE_VIEWER"
+"""The database role that reads it."""
+
 
 @dataclass(slots=True)
 class Role:
@@ -54,6 +60,9 @@ class Roles:
         self.known["FRAUD"].grant(("CRM", "*", "*"), READ)
         self.known["ETL"].grant(("CRM", "*", "*"), EVERYTHING)
         self.known["SNOWGATE"].grant(("CRM", "*", "*"), {"REFERENCES"})
+        self.known[GOVERNANCE_VIEWER] = Role(GOVERNANCE_VIEWER)
+        self.known[GOVERNANCE_VIEWER].grant(USAGE_VIEW, READ)
+        self.known["SNOWGATE"].inherits.add(GOVERNANCE_VIEWER)
         for admin in ("SYSADMIN", "ACCOUNTADMIN"):
             self.known[admin].grant(("*", "*", "*"), EVERYTHING | ACCOUNT)
         self.of_user = ["PUBLIC", "ANALYST", "ETL", "FRAUD", "SNOWGATE", "SYSADMIN"]

@@ -32,6 +32,7 @@ class Settings:
     chunk_url_s: float = 21_600.0
     big_rows: int = 2_000_000
     vary_widths: bool = False
+    usage_latency_s: float = 0.0
 
     @property
     def scheme(self) -> str:
@@ -68,6 +69,9 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument(
         "--vary-widths", action="store_true", help="integer widths differ from chunk to chunk"
     )
+    parser.add_argument(
+        "--usage-latency-s", type=float, default=0.0, help="how late ACCOUNT_USAGE knows of tags"
+    )
     given = parser.parse_args(arguments)
     if (given.tls_cert is None) != (given.tls_key is None):
         parser.error("--tls-cert and --tls-key are given together")
@@ -93,4 +97,5 @@ def parse(arguments: list[str] | None = None) -> Settings:
         chunk_url_s=given.chunk_url_s,
         big_rows=given.big_rows,
         vary_widths=given.vary_widths,
+        usage_latency_s=given.usage_latency_s,
     )

@@ -13,7 +13,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     PlainValidator,
@@ -64,6 +66,12 @@ class Mistakes(ValueError):
     def __init__(self, wrongs: list[Wrong]) -> None:
         super().__init__("; ".join(str(wrong) for wrong in wrongs))
         self.wrongs = wrongs
+
+
+class Shape(BaseModel):
+    """A mapping of the file: exactly these keys, exactly these types."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def raise_all(wrongs: list[Wrong]) -> None:

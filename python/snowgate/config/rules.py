@@ -1,4 +1,4 @@
-"""The `tags:` and `rules:` of the file, and what they compile to.
+"""The `rules:` of the file, and what they and `tags:` compile to.
 
 The shapes of a rule. Each finds what is wrong with itself; what needs the rest of the file (does a
 tag exist, may anybody give a group) is in `checks`.
@@ -11,7 +11,6 @@ from typing import Annotated, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     WithJsonSchema,
@@ -28,6 +27,7 @@ from snowgate.config.fields import (
     IssuerUrl,
     Kind,
     Many,
+    Shape,
     SourceNetwork,
     TagName,
     Text,
@@ -37,12 +37,13 @@ from snowgate.config.fields import (
     one_of,
     raise_all,
 )
-from snowgate.config.text import shown, suggest
+from snowgate.config.tags import Database, Object, Schema, Tag
+from snowgate.config.text import suggest
 from snowgate.model.statement import StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.builtin import RESERVED
 from snowgate.policy.moments import When
-from snowgate.policy.pattern import NamePattern, PatternError, parse_pattern
+from snowgate.policy.pattern import NamePattern
 from snowgate.policy.rules import (
     CLASS_WORDS,
     NEVER_ALLOWED,
@@ -55,7 +56,6 @@ from snowgate.policy.rules import (
     Match,
     Policy,
     Rule,
-    TagPattern,
     Who,
     compile_policy,
 )
@@ -108,28 +108,10 @@ _ACTIONS = ("deny", "hold", "allow", "mask")
 _READER_KEYS = {"group", "role", "principal", "client", "source", "hours", "days"}
 
 
-class Shape(BaseModel):
-    """A mapping of the file: exactly these keys, exactly these types."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 def _classes(value: object) -> frozenset[StatementClass]:
     if not isinstance(value, str):
         raise Wrong("must be the name of a statement class", suggest("", CLASS_WORDS))
     return one_of(value, CLASS_WORDS, "statement class")
-
-
-def _patterns(parts: int, form: str) -> PlainValidator:
-    def parse(value: object) -> tuple[NamePattern, ...]:
-        if not isinstance(value, str):
-            raise Wrong("must be a pattern of names", f"write {form} in quotes")
-        try:
-            return parse_pattern(value, parts, form)
-        except PatternError as error:
-            raise Wrong(f"`{shown(value)}` {error}", f"such as {form}") from None
-
-    return PlainValidator(parse)
 
 
 def _mask(value: object) -> Mask:
@@ -169,13 +151,6 @@ Classes = Annotated[
     frozenset[StatementClass],
     PlainValidator(_classes),
     WithJsonSchema({"enum": sorted(CLASS_WORDS)}),
-]
-_PATTERN = WithJsonSchema({"type": "string"})
-Database = Annotated[tuple[NamePattern, ...], _patterns(1, "`DATABASE`"), _PATTERN]
-Schema = Annotated[tuple[NamePattern, ...], _patterns(2, "`DATABASE.SCHEMA`"), _PATTERN]
-Object = Annotated[tuple[NamePattern, ...], _patterns(3, "`DATABASE.SCHEMA.OBJECT`"), _PATTERN]
-Column = Annotated[
-    tuple[NamePattern, ...], _patterns(4, "`DATABASE.SCHEMA.OBJECT.COLUMN`"), _PATTERN
 ]
 
 
@@ -382,18 +357,17 @@ class RuleShape(Shape):
 class PolicyShape(Shape):
     """The two keys of a policy, alone in a file or in the whole configuration."""
 
-    tags: dict[TagName, Many[Column]] = Field(default_factory=dict)
+    tags: dict[TagName, Tag] = Field(default_factory=dict)
     rules: list[RuleShape]
 
     def compiled(self) -> Policy:
         """The policy; its rules' names must be unique (`checks.check_policy`)."""
-        tags = [
-            TagPattern(tag, pattern)
-            for tag, columns in self.tags.items()
-            for patterns in columns
-            for pattern in patterns
-        ]
-        return compile_policy(tags, [rule.compiled() for rule in self.rules])
+        named = self.tags.items()
+        return compile_policy(
+            [one for tag, shape in named for one in shape.patterns(tag)],
+            [rule.compiled() for rule in self.rules],
+            [one for tag, shape in named for one in shape.sources(tag)],
+        )
 
 
 def key_of(shape: type[BaseModel], name: str) -> str:

@@ -24,13 +24,14 @@ from snowgate.config.fields import (
     Pointer,
     Port,
     Reference,
+    Shape,
     Size,
     Text,
     Word,
     between,
     sized,
 )
-from snowgate.config.rules import PolicyShape, Shape
+from snowgate.config.rules import PolicyShape
 
 
 class TlsShape(Shape):

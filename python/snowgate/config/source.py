@@ -42,6 +42,11 @@ class Source:
         """Every column pattern of `tags:` with its location and tag. The file must be right."""
         tags = (self._document.root.entries or {}).get("tags")
         for tag, node in (tags.entries or {} if tags else {}).items():
+            where: Location = ("tags", tag)
+            if node.entries is not None:
+                if "columns" not in node.entries:
+                    continue
+                where, node = ("tags", tag, "columns"), node.entries["columns"]
             for at, item in enumerate([node] if node.items is None else node.items):
                 for pattern in parse_pattern(str(item.scalar), 4, ""):
-                    yield ("tags", tag, at), tag, pattern
+                    yield (*where, at), tag, pattern

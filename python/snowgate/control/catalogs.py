@@ -8,6 +8,7 @@ until a reading that began after its outcome is in force.
 from __future__ import annotations
 
 import logging
+from itertools import groupby
 from typing import Any
 
 import trio
@@ -17,6 +18,7 @@ from snowgate.control.current import Current
 from snowgate.control.drift import PatternWatch, moved_outside, tagged
 from snowgate.control.labels import Labels
 from snowgate.control.quarantine import Quarantine
+from snowgate.control.references import Tagged, TagReferences
 from snowgate.errors import SnowgateError
 from snowgate.model.ports import Recorder, UpstreamReader
 from snowgate.sql.catalog import Catalog
@@ -41,6 +43,7 @@ class CatalogKeeper:
         settings: Which databases, and how old they may get.
         labels: Tags that statements have moved; put on whatever is read.
         quarantine: What is being changed; each reading lifts what had ended before it.
+        references: Snowflake's tags; put on whatever is read.
         recorder: Takes alerts about tags that found nothing any more.
     """
 
@@ -51,6 +54,7 @@ class CatalogKeeper:
         settings: Settings,
         labels: Labels,
         quarantine: Quarantine,
+        references: TagReferences,
         recorder: Recorder,
     ) -> None:
         self._current = current
@@ -58,6 +62,7 @@ class CatalogKeeper:
         self._settings = settings
         self._labels = labels
         self._quarantine = quarantine
+        self._references = references
         self._recorder = recorder
         self._watch = PatternWatch()
         self._wanted = trio.Event()
@@ -65,11 +70,15 @@ class CatalogKeeper:
         # When the reading in force began: by trio's clock, and by the quarantine's marks.
         self._read_at_s = -float("inf")
         self._read_mark = 0
+        # Why the last reading that failed did so.
+        self._problem = "snowflake did not answer in time"
         self._wanted_mark = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read once, report readiness whether or not that worked, then keep it fresh."""
         await self._try()
+        if self._current.catalog is None:
+            await self._tell_unreadable()
         self._current.tried.set()
         task_status.started()
         async with trio.open_nursery() as nursery:
@@ -87,10 +96,12 @@ class CatalogKeeper:
             if left_s > 0:
                 await trio.sleep(left_s)
                 continue
+            # Taken first: a reading may come while the alert is written.
+            was_read = self._was_read
             if self._current.catalog is not None:
-                log.error("the catalog is too old: statements are denied until it can be read")
                 self._current.replace_catalog(None)
-            await self._was_read.wait()
+                await self._tell_unreadable()
+            await was_read.wait()
 
     def _pause_s(self) -> float:
         """How long to wait for a wish before the next reading."""
@@ -130,6 +141,7 @@ class CatalogKeeper:
             read = await read_catalog(self._reader, self._settings.databases)
             await self._put(read)
         except SnowgateError as error:
+            self._problem = str(error)
             log.warning("the catalog could not be read: %s", error)
             return
         self._read_at_s, self._read_mark = began_s, mark
@@ -141,9 +153,12 @@ class CatalogKeeper:
         """Put a catalog in force as it was read, with all its tags.
 
         Raises:
+            UpstreamError: Snowflake's tags cannot be read.
             StoreError: A tag could not be kept.
         """
-        found, matches = await tagged(read, self._current.policy)
+        policy = self._current.policy
+        said = await self._references.onto(read, policy, self._reader, self._quarantine.names)
+        found, matches = await tagged(said.catalog, policy)
         before = self._current.catalog
         lost = self._watch.look(matches)
         for one in lost:
@@ -162,6 +177,7 @@ class CatalogKeeper:
                 f" any more; it last matched {columns}",
             )
             self._watch.told(one)
+        await self._tell_tags(said)
         # From here on nothing waits: labels moved meanwhile are on the catalog as well.
         catalog = self._labels.onto(found)
         present = self._current.catalog
@@ -172,6 +188,25 @@ class CatalogKeeper:
         # An equal catalog keeps the epoch, and with it every verdict the gate has cached.
         if not change.empty:
             self._current.replace_catalog(change.onto(present))
+
+    async def _tell_tags(self, said: Tagged) -> None:
+        for source in said.missing:
+            log.warning("the policy names the tag %s, which no column carries yet", source)
+        for table, taken in groupby(said.taken, key=lambda one: one.table):
+            columns = [*taken]
+            names = ", ".join(f"{one.column} ({', '.join(sorted(one.tags))})" for one in columns)
+            await self._alert(
+                "tag-taken",
+                f"Snowflake no longer tags {table}: {names}; the columns keep their tags until"
+                " `except:` of the tag names them",
+            )
+            self._references.told(columns)
+
+    async def _tell_unreadable(self) -> None:
+        await self._alert(
+            "catalog-unreadable",
+            f"statements are denied until the catalog can be read: {self._problem}",
+        )
 
     async def _alert(self, kind: str, detail: str) -> None:
         log.error("alert", extra={"alert": f"{kind}: {detail}"})

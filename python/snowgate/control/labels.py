@@ -13,17 +13,17 @@ import trio
 
 from snowgate.errors import StoreError
 from snowgate.model.statement import ObjectName
-from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united, untraceable
 
 
-class LabelTable(Protocol):
-    """What is needed of the store."""
+class ObjectTable(Protocol):
+    """What is needed of the store: a row for each object."""
 
     def put(self, name: tuple[str, str, str], body: dict[str, object]) -> None:
-        """Write the labels of a table, durably."""
+        """Write the row of an object, durably."""
 
     def load_all(self) -> list[dict[str, object]]:
-        """All tables with labels."""
+        """All rows; `name` holds the object's."""
 
 
 class Labels:
@@ -36,7 +36,7 @@ class Labels:
         StoreError: A stored label is not as it was written.
     """
 
-    def __init__(self, table: LabelTable) -> None:
+    def __init__(self, table: ObjectTable) -> None:
         self._table = table
         self._lock = trio.Lock()
         self._kept = Catalog.of(dict(map(_read, table.load_all())))
@@ -47,7 +47,7 @@ class Labels:
         for name, kept in self._kept.tables.items():
             table = catalog.tables.get(name)
             if table is not None:
-                changed[name] = _unknown(table) if kept.opaque else united(table, kept)
+                changed[name] = untraceable(table) if kept.opaque else united(table, kept)
         return catalog.replacing(changed) if changed else catalog
 
     async def move(self, before: Catalog, after: Catalog) -> bool:
@@ -112,16 +112,6 @@ def _both(new: Table, old: Table) -> Table:
     names = {column.name for column in merged.columns}
     rest = tuple(column for column in old.columns if column.name not in names)
     return Table(merged.columns + rest, new.opaque or old.opaque)
-
-
-def _unknown(table: Table) -> Table:
-    """A table whose values come from where nobody could compute."""
-    return Table(
-        tuple(
-            CatalogColumn(c.name, c.type, c.tags, derived=True, unknown=True) for c in table.columns
-        ),
-        table.opaque,
-    )
 
 
 def _written(table: Table) -> dict[str, object]:

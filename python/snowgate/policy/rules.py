@@ -163,6 +163,30 @@ class TagPattern:
     columns: NamePattern
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SnowflakeTag:
+    """A tag that columns carry where Snowflake says so.
+
+    Attributes:
+        tag: The tag in the policy.
+        source: Snowflake's tag, as stored.
+        values: The values that count, exactly; empty for all.
+        excluding: Columns that do not carry it, whatever Snowflake says or once said.
+    """
+
+    tag: str
+    source: ObjectName
+    values: tuple[str, ...] = ()
+    excluding: tuple[NamePattern, ...] = ()
+
+    def covers(self, table: ObjectName, column: str, value: str) -> bool:
+        """Whether a column that has Snowflake's tag with this value carries the policy's tag."""
+        if self.values and value not in self.values:
+            return False
+        names = (table.database, table.schema, table.name, column)
+        return not any(pattern.matches(names) for pattern in self.excluding)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A compiled policy.
@@ -173,6 +197,7 @@ class Policy:
         digest: SHA-256, hex, of the canonical compiled form.
         shadows: Rules that are only recorded, sorted by name.
         times: Every time that a rule asks for.
+        snowflake: Tags that are taken over from Snowflake, sorted.
     """
 
     tags: tuple[TagPattern, ...]
@@ -180,6 +205,7 @@ class Policy:
     digest: str
     shadows: tuple[Rule, ...] = ()
     times: frozenset[When] = frozenset()
+    snowflake: tuple[SnowflakeTag, ...] = ()
 
     def next_change_s(self, at_s: float) -> float | None:
         """The first moment after `at_s`, Unix time, at which a verdict may be another."""
@@ -200,21 +226,24 @@ class Policy:
         }
 
 
-def compile_policy(tags: Iterable[TagPattern], rules: Iterable[Rule]) -> Policy:
+def compile_policy(
+    tags: Iterable[TagPattern], rules: Iterable[Rule], snowflake: Iterable[SnowflakeTag] = ()
+) -> Policy:
     """Bring tags and rules, in any order, into one form and name it by its digest."""
     ordered_tags = tuple(sorted(set(tags)))
+    ordered_sources = tuple(sorted(set(snowflake)))
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
-    form = json.dumps(
-        {"form": 2, "tags": _plain(ordered_tags), "rules": _plain(ordered)},
-        sort_keys=True,
-        separators=(",", ":"),
-    )
+    content = {"form": 2, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
+    if ordered_sources:
+        content["snowflake"] = _plain(ordered_sources)
+    form = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return Policy(
         ordered_tags,
         tuple(rule for rule in ordered if rule.enforce),
         hashlib.sha256(form.encode()).hexdigest(),
         tuple(rule for rule in ordered if not rule.enforce),
         frozenset(match.when for rule in ordered for match in rule.matches() if match.when.asks),
+        ordered_sources,
     )
 
 

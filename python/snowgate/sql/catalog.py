@@ -202,6 +202,12 @@ def united(table: Table, before: Table) -> Table:
     return Table(tuple(columns), table.opaque)
 
 
+def untraceable(table: Table) -> Table:
+    """A table of whose columns nobody knows what they hold."""
+    columns = (replace(column, derived=True, unknown=True) for column in table.columns)
+    return Table(tuple(columns), table.opaque)
+
+
 def _tagged(
     table: ObjectName, column: CatalogColumn, patterns: list[tuple[str, ColumnPattern]]
 ) -> CatalogColumn:

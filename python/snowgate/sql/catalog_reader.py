@@ -53,16 +53,16 @@ async def read_catalog(reader: UpstreamReader, databases: Sequence[str]) -> Cata
     tables: dict[ObjectName, Table] = {}
     views: dict[ObjectName, str] = {}
     for database in databases:
-        quoted = '"' + database.replace('"', '""') + '"'
-        columns = await reader.query(_COLUMNS.format(db=quoted), PURPOSE)
-        kinds = await reader.query(_TABLES.format(db=quoted), PURPOSE)
-        texts = await reader.query(_VIEWS.format(db=quoted), PURPOSE)
-        for schema, name, text in (_cells(row, 3) for row in texts):
+        db = quoted(database)
+        columns = await reader.query(_COLUMNS.format(db=db), PURPOSE)
+        kinds = await reader.query(_TABLES.format(db=db), PURPOSE)
+        texts = await reader.query(_VIEWS.format(db=db), PURPOSE)
+        for schema, name, text in (cells(row, 3) for row in texts):
             if text:
                 views[ObjectName(database, schema, name)] = text
         opaque = {
             ObjectName(database, schema, name)
-            for schema, name, kind, dynamic in (_cells(row, 4) for row in kinds)
+            for schema, name, kind, dynamic in (cells(row, 4) for row in kinds)
             if kind.upper() not in _OWN_ROWS or dynamic.upper() == "YES"
         }
         for table, listed in _by_table(database, columns).items():
@@ -76,14 +76,23 @@ def _by_table(
     database: str, rows: Sequence[Sequence[str | None]]
 ) -> dict[ObjectName, list[CatalogColumn]]:
     found: dict[ObjectName, list[CatalogColumn]] = {}
-    for schema, name, column, kind in (_cells(row, 4) for row in rows):
+    for schema, name, column, kind in (cells(row, 4) for row in rows):
         listed = found.setdefault(ObjectName(database, schema, name), [])
         listed.append(CatalogColumn(column, kind.upper()))
     return found
 
 
-def _cells(row: Sequence[str | None], width: int) -> list[str]:
-    """One row; NULL is an empty text."""
+def cells(row: Sequence[str | None], width: int) -> list[str]:
+    """One row; NULL is an empty text.
+
+    Raises:
+        UpstreamError: It has another number of cells.
+    """
     if len(row) != width:
         raise UpstreamError("catalog", "a row of the catalog has another form than asked for")
     return [cell or "" for cell in row]
+
+
+def quoted(name: str) -> str:
+    """A name as stored, as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -43,7 +43,8 @@ APPROVALS = _guarded("approvals")
 SESSIONS = _guarded("sessions")
 HEADS = _guarded("heads")
 LABELS = _guarded("labels")
-GUARDED = (APPROVALS, SESSIONS, HEADS, LABELS)
+REFERENCES = _guarded("tag_references")
+GUARDED = (APPROVALS, SESSIONS, HEADS, LABELS, REFERENCES)
 
 ANCHORS = Table(
     "anchors",

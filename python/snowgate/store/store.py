@@ -128,21 +128,18 @@ class Sessions:
         return list(self._table.all())
 
 
-class Labels:
-    """Tags that DDL moved to columns no pattern of the configuration finds (F16).
-
-    A row is one table: its name as a JSON list, and a JSON object that the caller gives form.
-    """
+class ObjectRows:
+    """What is known of tables and views: a row of each, which its caller gives form."""
 
     def __init__(self, table: GuardedTable) -> None:
         self._table = table
 
     def put(self, name: tuple[str, str, str], body: dict[str, object]) -> None:
-        """Write the labels of a table, durably."""
+        """Write the row of an object, durably."""
         self._table.put(orjson.dumps(name).decode(), {**body, "name": list(name)})
 
     def load_all(self) -> list[dict[str, object]]:
-        """All tables with labels; `name` holds database, schema and name."""
+        """All rows; `name` holds database, schema and name."""
         return list(self._table.all())
 
 
@@ -164,7 +161,10 @@ class Store:
         self.approvals = Approvals(tables[0])
         self.sessions = Sessions(tables[1])
         self._heads = tables[2]
-        self.labels = Labels(tables[3])
+        # Tags that statements moved to columns no pattern of the configuration finds (F16).
+        self.labels = ObjectRows(tables[3])
+        # Tags of Snowflake that columns were seen to carry.
+        self.references = ObjectRows(tables[4])
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:

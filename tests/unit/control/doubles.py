@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -142,13 +143,23 @@ class Labelled:
 
 @dataclass
 class Snowflake:
-    """An account whose INFORMATION_SCHEMA can be read: one database, CRM, as a catalog says."""
+    """An account whose catalog and tags can be read: one database, CRM, as a catalog says.
+
+    Attributes:
+        tags: Columns, and the tags that each carries with their values.
+        bulk: What of it the view of the whole account knows.
+        hidden: Objects whose tags are not shown.
+    """
 
     holds: Catalog
     broken: bool = False
     reads: int = 0
     # Set, and a reading waits until it is not.
     gate: trio.Event | None = None
+    tags: set[tuple[ObjectName, str, ObjectName, str]] = field(default_factory=set)
+    bulk: set[tuple[ObjectName, str, ObjectName, str]] = field(default_factory=set)
+    tags_broken: bool = False
+    hidden: set[ObjectName] = field(default_factory=set)
 
     async def query(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
         assert purpose == "catalog"
@@ -160,6 +171,10 @@ class Snowflake:
                 await self.gate.wait()
         if self.broken:
             raise UpstreamError("late", "snowflake did not answer in time")
+        if "ACCOUNT_USAGE.TAG_REFERENCES" in sql:
+            return self._bulk()
+        if "TAG_REFERENCES_ALL_COLUMNS" in sql:
+            return self._effective(sql)
         if ".COLUMNS" in sql:
             return [
                 [key.schema, key.name, column.name, column.type]
@@ -171,6 +186,26 @@ class Snowflake:
         return [
             [key.schema, key.name, "VIEW" if key in holds.views else "BASE TABLE", "NO"]
             for key in sorted(holds.tables)
+        ]
+
+    def _bulk(self) -> list[list[str | None]]:
+        if self.tags_broken:
+            raise UpstreamError("002003", "object does not exist or not authorized")
+        rows: list[list[str | None]] = []
+        for one, column, tag, value in sorted(self.bulk):
+            place = (one.database, one.schema, one.name, column)
+            rows.append([tag.database, tag.schema, tag.name, value, "COLUMN", *place])
+        return rows
+
+    def _effective(self, sql: str) -> list[list[str | None]]:
+        asked = re.findall(r"COLUMNS\('\"(\w+)\"\.\"(\w+)\"\.\"(\w+)\"'", sql)
+        numbers = {ObjectName(*parts): number for number, parts in enumerate(asked)}
+        if not self.hidden.isdisjoint(numbers):
+            raise UpstreamError("002003", "object does not exist or not authorized")
+        return [
+            [str(numbers[one]), column, tag.database, tag.schema, tag.name, value]
+            for one, column, tag, value in sorted(self.tags)
+            if one in numbers
         ]
 
 

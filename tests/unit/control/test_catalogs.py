@@ -16,6 +16,7 @@ from snowgate.control.catalogs import CHANGE_LIMIT_S, CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
 from snowgate.control.quarantine import UNSETTLED_S, Quarantine
+from snowgate.control.references import TagReferences
 from snowgate.sql.catalog import Catalog
 
 from .doubles import Labelled, Ledger, Snowflake, catalog, current, name, table
@@ -50,7 +51,8 @@ async def keeping(holds: Catalog) -> AsyncGenerator[Desk]:
     now, snowflake, quarantine = current(None), Snowflake(holds), Quarantine()
     store, ledger = Labelled(), Ledger()
     settings = Settings("SNOWGATE", "WH", ("CRM",), MAX_AGE_S)
-    keeper = CatalogKeeper(now, snowflake, settings, Labels(store), quarantine, ledger)
+    references = TagReferences(Labelled())
+    keeper = CatalogKeeper(now, snowflake, settings, Labels(store), quarantine, references, ledger)
     async with trio.open_nursery() as nursery:
         await nursery.start(keeper.run)
         yield Desk(now, snowflake, quarantine, store, ledger, keeper)

@@ -218,6 +218,20 @@ def test_a_pattern_that_finds_no_column_is_a_warning(tmp_path: Path) -> None:
     assert "`CRM.PUBLIC.CUSTOMERS.FON` matches no column" in checked.findings[0].where.problem
 
 
+def test_what_snowflake_tags_is_no_pattern_that_finds_no_column(tmp_path: Path) -> None:
+    head = (
+        "tags:\n  gov: {snowflake: A.B.C}\n  pii:\n    columns: CRM.PUBLIC.CUSTOMERS.FON\n"
+        "    snowflake: [A.B.PII]\nrules:\n"
+    )
+    reads = "  - {name: reads, match: {class: select}, allow: true}\n"
+
+    checked = check(tmp_path, reads, catalog=REFERENCE / "catalog.json", head=head)
+
+    assert [
+        (one.where.key, one.where.line) for one in checked.findings if one.code == "no-column"
+    ] == [("tags.pii.columns", 4)]
+
+
 def test_a_configuration_knows_its_roles_and_its_gateways_catalog(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "catalog.json").write_text(
