@@ -21,6 +21,7 @@ _demo = App(name="demo", help="Talk to the running demo.")
 _COMMANDS = (
     (application, "serve", "serve:serve", "Run the gateway."),
     (application, "check", "check:check_", "Check a configuration or policy."),
+    (application, "test", "cases:cases_", "Run the cases of a policy."),
     (application, "explain", "explain:explain_", "Say why a statement gets its verdict."),
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),

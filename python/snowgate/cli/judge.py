@@ -10,10 +10,10 @@ import orjson
 
 from snowgate.cli.asking import As
 from snowgate.errors import ConfigError
-from snowgate.policy import Subject, judge
-from snowgate.review.report import columns_of, names, objects_of, strictness, word_of
+from snowgate.policy import Subject
+from snowgate.review.report import columns_of, word_of
 from snowgate.review.setting import Setting, load_setting
-from snowgate.sql.session import analyse_session
+from snowgate.review.trial import try_session
 
 
 def judge_(statements: Path, /, *, policy: Path, catalog: Path, who: As) -> int:
@@ -56,20 +56,18 @@ def _item(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _answer(item: dict[str, Any], setting: Setting, subject: Subject) -> dict[str, Any]:
     texts = item["sql"] if isinstance(item["sql"], list) else [item["sql"]]
-    analysed = analyse_session(texts, setting.catalog, role=subject.role)
-    judged = [(each, judge(setting.policy, each, subject)) for each in analysed]
-    _, verdict = max(judged, key=lambda pair: strictness(word_of(pair[1])))
+    trial = try_session(setting, texts, subject)
     answer: dict[str, Any] = {
         "id": item["id"],
-        "verdict": word_of(verdict),
-        "rules": names(rule for _, each in judged for rule in each.rules),
-        "objects": names(name for each, _ in judged for name in objects_of(each)),
-        "columns": columns_of(*judged[-1]),
-        "reason": verdict.reason,
+        "verdict": trial.word,
+        "rules": trial.rules,
+        "objects": trial.objects,
+        "columns": columns_of(*trial.judged[-1]),
+        "reason": trial.strictest[1].reason,
     }
     if isinstance(item["sql"], list):
         answer["statements"] = [
             {"verdict": word_of(each), "columns": columns_of(statement, each)}
-            for statement, each in judged
+            for statement, each in trial.judged
         ]
     return answer

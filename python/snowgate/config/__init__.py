@@ -6,6 +6,7 @@ Rule at the door: the file is data. Nothing in it runs, no reference is followed
 file is there, and what is not understood is an error, never a default (F26).
 """
 
+from snowgate.config.cases import Case, CasesFile, Expected, load_cases
 from snowgate.config.load import (
     Examined,
     config_schema,
@@ -28,9 +29,12 @@ from snowgate.config.values import (
 
 __all__ = [
     "Api",
+    "Case",
+    "CasesFile",
     "Catalog",
     "Config",
     "Examined",
+    "Expected",
     "Limits",
     "Listen",
     "PolicyFile",
@@ -39,6 +43,7 @@ __all__ = [
     "Upstream",
     "config_schema",
     "examine",
+    "load_cases",
     "load_config",
     "load_policy",
     "policy_schema",

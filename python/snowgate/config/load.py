@@ -75,7 +75,7 @@ def load_config(path: str | Path, *, files: bool = True) -> Config:
     Raises:
         ConfigError: It is wrong; `ConfigErrors` where in more than one place.
     """
-    return _examine_config(_read(path), files).loaded()
+    return _examine_config(read_file(path), files).loaded()
 
 
 def load_policy(path: str | Path, known_tags: Collection[str] = ()) -> PolicyFile:
@@ -88,7 +88,7 @@ def load_policy(path: str | Path, known_tags: Collection[str] = ()) -> PolicyFil
     Raises:
         ConfigError: It is wrong; `ConfigErrors` where in more than one place.
     """
-    return _examine_policy(_read(path), known_tags).loaded()
+    return _examine_policy(read_file(path), known_tags).loaded()
 
 
 def examine(
@@ -104,7 +104,7 @@ def examine(
         known_tags: As in `load_policy`.
     """
     try:
-        document = _read(path)
+        document = read_file(path)
     except ConfigError as error:
         unread: Examined[PolicyFile] = Examined(str(path), None, (error,))
         return unread
@@ -157,7 +157,12 @@ def policy_schema() -> dict[str, object]:
     return {"$schema": _SCHEMA_DIALECT} | PolicyShape.model_json_schema()
 
 
-def _read(path: str | Path) -> Document:
+def read_file(path: str | Path) -> Document:
+    """Read a file of any of our kinds.
+
+    Raises:
+        ConfigError: It cannot be read, or is no YAML of ours.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -170,8 +170,8 @@ class _Linter:
         later = self._line(other) < self._line(rule)
         if type(rule.action) is not type(other.action) or not alike or (same and not later):
             return None
-        if rule.match.launders:
-            return None  # it lets tagged values go, which the wider one does not
+        if rule.match.launders or (isinstance(rule.action, Allow) and rule.action.propagate):
+            return None  # it says where tagged values may go, which the wider one does not
         said = self._named(other)
         if isinstance(rule.action, Deny):
             problem = f"adds only its reason: {said} denies everything it matches"
@@ -208,7 +208,9 @@ class _Linter:
             for key, patterns in _places(rule.match):
                 for pattern in sorted(patterns):
                     if pattern not in seen:
-                        seen[pattern] = any(pattern.matches(_parts(name)) for name in names)
+                        seen[pattern] = _is_metadata(pattern) or any(
+                            pattern.matches(_parts(name)) for name in names
+                        )
                     if not seen[pattern]:
                         yield self.note(
                             rule,
@@ -275,6 +277,11 @@ def _parts(name: ObjectName) -> tuple[str, str, str]:
 
 def _places(match: Match) -> Iterator[tuple[str, frozenset[NamePattern]]]:
     yield from zip(_PLACE_KEYS, (match.databases, match.schemas, match.objects), strict=True)
+
+
+def _is_metadata(pattern: NamePattern) -> bool:
+    """Every database has this schema, and no catalog lists it."""
+    return len(pattern.parts) > 1 and pattern.parts[1].matches("INFORMATION_SCHEMA")
 
 
 def _hides_as_much(one: Mask, other: Mask) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from snowgate.config import load_config, load_policy
+from snowgate.config import Config, examine, load_config, load_policy
 from snowgate.errors import ConfigError, UsageError
 from snowgate.model.identity import Principal
 from snowgate.model.statement import Namespace
@@ -69,6 +69,36 @@ def load_setting(
     found = read_catalog(catalog)
     rules = load_policy(policy, tags_of(found))
     return Setting(rules.policy, _tagged(found, rules.policy), rules.warnings)
+
+
+def setting_of(file: Path, catalog: Path | None = None) -> Setting:
+    """As `load_setting`, for a file of either kind.
+
+    Args:
+        file: A policy, or a whole configuration.
+        catalog: JSON; by default that of the configuration's gateway, or `catalog.json` beside the
+            policy.
+
+    Raises:
+        ConfigError: A file is wrong or missing.
+    """
+    known = None if catalog is None else read_catalog(catalog)
+    tags = frozenset() if known is None else tags_of(known)
+    examined = examine(file, files=False, known_tags=tags)
+    beside = file.with_name(CATALOG_FILE)
+    if known is None and not isinstance(examined.value, Config):
+        # It may bring tags, without which the policy is wrong; a wrong policy is told first.
+        if examined.value is None and not beside.is_file():
+            examined.loaded()
+        known = read_catalog(beside)
+        examined = examine(file, files=False, known_tags=tags_of(known))
+    value = examined.loaded()
+    roles: tuple[tuple[str, str], ...] = ()
+    if isinstance(value, Config):
+        roles = tuple((mapping.group, mapping.role) for mapping in value.roles)
+        known = known or read_catalog(value.data_dir / CATALOG_FILE)
+    found = known or read_catalog(beside)
+    return Setting(value.policy, _tagged(found, value.policy), value.warnings, roles)
 
 
 def read_catalog(path: Path) -> Catalog:
