@@ -155,8 +155,10 @@ async fn say_goodbye(session: Arc<Session>, request_ids: Vec<String>) {
     }
 }
 
-/// Housekeeping: sessions whose time is over, upstream tokens that changed, tickets, rows nobody took.
+/// Housekeeping: sessions whose time is over, upstream tokens that changed, tickets, rows nobody took,
+/// strangers that were only counted.
 pub(crate) async fn sweep(state: &Arc<State>) {
+    state.tell_missed();
     let now_s = now_s();
     for id in state.sessions.overdue(now_s) {
         end(state, &id, "expired").await;

@@ -133,6 +133,7 @@ async fn serve(server: Server, stopped: watch::Receiver<Option<Duration>>) {
     let state = Arc::clone(&server.state);
     server.run(stopped).await;
     own::close(&state).await;
+    state.tell_missed();
     let _ = state.ledger.append("stop", Fields::new(), Vec::new()).await;
     let ledger = state.ledger.ledger().clone();
     let closed = tokio::task::spawn_blocking(move || ledger.close()).await;

@@ -51,6 +51,7 @@ mod session;
 mod state;
 mod statement;
 mod stored;
+mod strangers;
 mod tag;
 mod tls;
 

@@ -2,7 +2,8 @@
 //!
 //! # Rules
 //!
-//! - Every login, a refused one too, is an entry that is durable before the client hears of it.
+//! - Every login, a refused one too, is an entry that is durable before the client hears of it. Refused
+//!   ones that come too fast are counted, and their number is an entry ([`crate::strangers`]).
 //! - The client's token crosses to the control plane once and is kept nowhere.
 //! - A login form that is not offered is refused with words that say what is; there is no second
 //!   attempt with another reading of the same login (F25).
@@ -108,6 +109,17 @@ impl Attempt {
     /// Record the refusal, then tell the client.
     async fn refuse(&self, refused: Refused) -> Reply {
         count(&self.state.counters.logins_refused);
+        if self.state.refused_logins.may_record()
+            && let Err(unrecorded) = self.record_refusal(&refused).await
+        {
+            return unrecorded.render(&self.reference, None);
+        }
+        let message = format!("{}; reference {}", refused.message, self.reference);
+        let id = Uuid::new_v4().to_string();
+        ok(Failure::new(&refused.code, REFUSED_STATE, message, &id).render())
+    }
+
+    async fn record_refusal(&self, refused: &Refused) -> Result<u64, Refusal> {
         let client = self.request.as_ref().ok().and_then(client_name);
         let fields = Fields::new()
             .put("principal", refused.principal.clone())
@@ -119,12 +131,7 @@ impl Attempt {
             .put("client", client)
             .put("source", self.source.as_str())
             .put("reference", self.reference.as_str());
-        if let Err(unrecorded) = self.state.ledger.append("login", fields, Vec::new()).await {
-            return unrecorded.render(&self.reference, None);
-        }
-        let message = format!("{}; reference {}", refused.message, self.reference);
-        let id = Uuid::new_v4().to_string();
-        ok(Failure::new(&refused.code, REFUSED_STATE, message, &id).render())
+        self.state.ledger.append("login", fields, Vec::new()).await
     }
 
     async fn admitted(&self) -> Result<Vec<u8>, Refused> {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,11 +28,8 @@ use crate::{
     server::Peer,
     session::{Session, now_s},
     statement::Statement,
+    strangers::Strangers,
 };
-
-/// Requests of strangers for unknown paths that are recorded per second. What is above is counted
-/// and logged: an open port must not let anybody fill the ledger.
-const STRANGERS_PER_SECOND: u64 = 20;
 
 /// The gate's keys, one per purpose.
 pub(crate) struct GateKeys {
@@ -105,7 +102,10 @@ pub(crate) struct State {
     pub(crate) room: Arc<Room>,
     /// What results keep until their clients take them.
     pub(crate) results: Arc<Room>,
-    strangers: Mutex<(u64, u64)>,
+    /// Refused logins.
+    pub(crate) refused_logins: Strangers,
+    /// Requests for what is not offered, without a session.
+    pub(crate) strange_requests: Strangers,
     stopping: watch::Sender<bool>,
 }
 
@@ -143,7 +143,8 @@ impl State {
             large_bodies: Semaphore::new(LARGE_AT_ONCE),
             room: Arc::default(),
             results: Arc::default(),
-            strangers: Mutex::default(),
+            refused_logins: Strangers::default(),
+            strange_requests: Strangers::default(),
             stopping: watch::Sender::new(false),
             bridge: parts.bridge,
             ledger: parts.ledger,
@@ -283,21 +284,29 @@ impl State {
         }
     }
 
-    /// Whether a stranger's request may still be recorded this second.
+    /// Whether a request without a session is recorded by itself.
     pub(crate) fn may_record_stranger(&self) -> bool {
         count(&self.counters.strangers);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole seconds since 1970"
-        )]
-        let second = now_s() as u64;
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if strangers.0 != second {
-            *strangers = (second, 0);
+        self.strange_requests.may_record()
+    }
+
+    /// Record how many refusals had no entry of their own.
+    pub(crate) fn tell_missed(&self) {
+        for (kind, strangers) in
+            [("refused-logins", &self.refused_logins), ("strange-requests", &self.strange_requests)]
+        {
+            if let Some(missed) = strangers.missed() {
+                count(&self.counters.alerts);
+                tracing::warn!(kind, count = missed.count, "counted, not recorded one by one");
+                let fields = Fields::new()
+                    .put("alert", kind)
+                    .put("count", missed.count)
+                    .put("since_s", missed.since_s)
+                    .put("detail", "they came faster than they are recorded one by one");
+                self.ledger.later("alert", fields);
+                self.bridge.notice("alert", &json!({"kind": kind, "count": missed.count}));
+            }
         }
-        strangers.1 += 1;
-        strangers.1 <= STRANGERS_PER_SECOND
     }
 
     /// Tell people and the ledger that something happened that must not.

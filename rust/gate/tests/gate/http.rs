@@ -56,9 +56,9 @@ fn an_unknown_endpoint_is_denied_with_404_and_recorded() {
 }
 
 #[test]
-fn strangers_cannot_fill_the_ledger() {
+fn strangers_cannot_fill_the_ledger_nor_go_unseen() {
     let rig = Rig::new();
-    for _ in 0..100 {
+    for _ in 0..200 {
         for (method, path, status) in
             [("GET", "/nowhere", 404), ("POST", "/api/v2/statements", 422)]
         {
@@ -66,8 +66,39 @@ fn strangers_cannot_fill_the_ledger() {
             assert_eq!(rig.block(request).unwrap().status, status);
         }
     }
-    assert_eq!(rig.status()["strangers"], 200);
-    assert!(rig.entries("denial").len() < 150);
+    assert_eq!(rig.status()["strangers"], 400);
+    stop(&rig);
+
+    let (recorded, counted) = (rig.entries("denial").len(), counted(&rig, "strange-requests"));
+    assert!(recorded < 350, "{recorded}");
+    assert_eq!(recorded as u64 + counted, 400);
+}
+
+#[test]
+fn refused_logins_in_a_row_are_recorded_one_by_one_and_then_counted() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    for _ in 0..400 {
+        let login = json!({"ACCOUNT_NAME": "CRMDEMO", "AUTHENTICATOR": "OAUTH", "TOKEN": "bad"});
+        assert_eq!(rig.try_login(&login).code(), "390318");
+    }
+    assert!(rig.block(client.query("select 1")).success(), "others are not concerned");
+    stop(&rig);
+
+    let refused = rig.entries("login").iter().filter(|entry| entry["verdict"] == "deny").count();
+    assert!((300..350).contains(&refused), "{refused}");
+    assert_eq!(refused as u64 + counted(&rig, "refused-logins"), 400);
+}
+
+fn stop(rig: &Rig) {
+    rig.gate().shutdown(0.0);
+    rig.plane.wait_for("stopped");
+}
+
+/// How many the alerts of this kind counted.
+fn counted(rig: &Rig, kind: &str) -> u64 {
+    let alerts = rig.entries("alert").into_iter().filter(|alert| alert["alert"] == kind);
+    alerts.map(|alert| alert["count"].as_u64().unwrap()).sum()
 }
 
 #[test]
