@@ -53,6 +53,20 @@ def test_a_crash_right_after_the_approval_never_runs_it_twice(rig: Rig) -> None:
         assert rig.executed(held.sql) <= 1
 
 
+def test_an_approval_outlives_a_crash_before_anybody_came_for_it(rig: Rig) -> None:
+    held = hold(rig)
+    restart(rig)
+    rig.approve(held.sql)
+    assert rig.approval(held.id)["state"] == "approved"
+
+    restart(rig)
+
+    assert held.wire.follow(held.wire.result(held.reply.query_id)).ok
+    assert held.wire.follow(held.wire.submit(held.sql, request_id=held.request_id)).ok
+    assert rig.executed(held.sql) == 1
+    assert rig.approval(held.id)["state"] == "consumed"
+
+
 def test_a_decision_after_the_crash_ends_the_wait(rig: Rig) -> None:
     sql = fresh_table()
     with rig.driver(rig.writer_token()) as session:
