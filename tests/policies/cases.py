@@ -24,7 +24,7 @@ class Case:
     name: str
     asker: Asker
     sqls: tuple[str, ...]
-    promised: dict[str, Any]
+    expected: dict[str, Any]
 
     def check(self, setting: Setting) -> None:
         """Judge its statements.
@@ -40,39 +40,43 @@ class Case:
             f"{word}: {sql} {verdict.rules} {verdict.reason}"
             for word, sql, verdict in zip(words, self.sqls, verdicts, strict=True)
         ]
-        if self.promised.get("each"):
-            assert set(words) == {self.promised["verdict"]}, told
-            found = [set(verdict.rules) for verdict in verdicts]
-        else:
-            assert max(words, key=strictness) == self.promised["verdict"], told
-            found = [set(verdict.rules) for verdict in verdicts if verdict.rules]
-        if "rules" in self.promised:
-            assert all(set(self.promised["rules"]) <= rules for rules in found), told
-        if "masked" in self.promised:
+        expected = self.expected
+        assert max(words, key=strictness) == expected["verdict"], told
+        if "rules" in expected:
+            found = {rule for verdict in verdicts for rule in verdict.rules}
+            assert found == set(_listed(expected["rules"])), told
+        if "masked" in expected:
             plan = verdicts[-1].plan
             assert plan is not None, told
             masked = [column.name for column in plan.columns if column.mask.value != "pass"]
-            assert masked == self.promised["masked"], told
+            assert masked == _listed(expected["masked"]), told
 
 
 def cases_of(document: dict[str, Any]) -> list[Case]:
     """The cases of a file."""
     found = []
     for item in document["cases"]:
-        who = item.get("as") or document["as"]
-        sql = item["sql"]
+        expected = item["expect"]
         asker = Asker(
-            who["name"],
-            tuple(who.get("groups", ())),
-            client=who.get("client", ""),
-            source=who.get("source", ""),
+            item["as"],
+            tuple(_listed(item.get("groups", []))),
+            role=item.get("role", ""),
+            client=item.get("client", ""),
+            source=item.get("source", ""),
             at=str(item.get("at", NOON)),
+            issuer=item.get("issuer", ""),
+            subject=item.get("subject", ""),
         )
-        sqls = tuple(sql) if isinstance(sql, list) else (sql,)
-        found.append(Case(item["name"], asker, sqls, item))
+        if isinstance(expected, str):
+            expected = {"verdict": expected}
+        found.append(Case(item["name"], asker, tuple(_listed(item["sql"])), expected))
     return found
 
 
 def read_cases(path: Path) -> list[Case]:
     """The cases of a file."""
     return cases_of(yaml.safe_load(path.read_text()))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -26,30 +26,33 @@ NOT_HELD = "not-held"
 NO_RULE = "no-rule"
 ACCOUNT_METADATA = "account-metadata"
 
-# Rules of a policy take none of these names, nor those that other rooms give their own denials.
-RESERVED = frozenset(
-    {
-        CREDENTIAL,
-        UNKNOWN_STATEMENT,
-        UNKNOWN_OBJECT,
-        LAUNDERING,
-        CODE_BODY,
-        UNLOAD_SOURCE,
-        HOLD_CONFLICT,
-        NOT_HELD,
-        NO_RULE,
-        ACCOUNT_METADATA,
-        UNMASKED_TAG,
-        "control-plane",
-        "unknown-endpoint",
-        "unparsed",
-        "one-statement",
-        "analysis-limit",
-        "busy",
-        "catalog-unavailable",
-        "quarantine",
-    }
-)
+# What other rooms call their own denials; `docs/policy/builtin-rules.md` says what each stops.
+# Single words are left to policies: they are about a connection and stand in no verdict.
+_ELSEWHERE = """
+    pii_pattern_predicate pii_eq_predicate pii_dictionary_join pii_group pii_order pii_row_source
+    pii_error_oracle
+    unparsed one-statement empty unknown-form scripting dynamic-sql dynamic-name flow-operator
+    result-by-id stage-read file-transfer unregistered-procedure code-reach unknown-function
+    function-reads-by-name function-external function-delay
+    role-pin session-parameter session-variable
+    analysis-limit busy catalog-unavailable quarantine control-plane
+    unknown-endpoint request-body request-size request-time request-id-reuse token-request
+    session-state not-your-query result-gone statement-failed outcome-unknown ledger-unavailable
+"""
+# Rules of a policy take none of these names, so that a name means one thing.
+RESERVED = frozenset(_ELSEWHERE.split()) | {
+    CREDENTIAL,
+    UNKNOWN_STATEMENT,
+    UNKNOWN_OBJECT,
+    LAUNDERING,
+    CODE_BODY,
+    UNLOAD_SOURCE,
+    HOLD_CONFLICT,
+    NOT_HELD,
+    NO_RULE,
+    ACCOUNT_METADATA,
+    UNMASKED_TAG,
+}
 
 # What reads the rows of its sources; DDL and SHOW only name them.
 _READS_ROWS = frozenset(

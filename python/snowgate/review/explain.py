@@ -109,8 +109,8 @@ def explain(
 def action_word(rule: Rule) -> str:
     """What follows from a rule, in a few words."""
     match rule.action:
-        case Allow():
-            return "allow"
+        case Allow(propagate):
+            return "allow, tags propagate" if propagate else "allow"
         case Deny():
             return "deny"
         case HoldFor(approvers, quorum):

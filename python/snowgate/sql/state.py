@@ -41,15 +41,20 @@ class Knob(Enum):
 
 _REMEDIES = {
     Knob.PREDICATE: "compare the tagged column itself, with =, <>, IN or IS NULL and constants, or"
-    " filter by another column",
-    Knob.CONSTANTS: f"compare with at most {MAX_CONSTANTS} constants in one statement",
-    Knob.DICTIONARY: "tag the other column the same, or join on an untagged key",
-    Knob.GROUP: "group by the tagged column itself, or by another column",
-    Knob.ORDER: "order by a column that is not tagged",
-    Knob.ROWS: "take the tagged column out of what makes the rows",
-    Knob.COPY: "copy the tagged column as it is, to a column with the same tags",
-    Knob.ERROR: "use the TRY_ form, constants of the column's own type, or a divisor that cannot be"
-    " zero",
+    " filter by a column that is not tagged",
+    Knob.CONSTANTS: f"compare with at most {MAX_CONSTANTS} constants in one statement, or join to a"
+    " table that has the values in a column with the same tag",
+    Knob.DICTIONARY: "join on an untagged key, have the other column tagged the same, or use UNION"
+    " ALL for UNION",
+    Knob.GROUP: "group by the tagged column itself, or by a column that is not tagged",
+    Knob.ORDER: "order by a column that is not tagged, such as a key or a date, or sort the rows"
+    " once you have them",
+    Knob.ROWS: "take the tagged column out of what makes the rows: FLATTEN, LATERAL, table"
+    " functions, UNPIVOT, PIVOT over ANY, LIMIT",
+    Knob.COPY: "copy the tagged column as it is to a column with the same tags, or write where a"
+    " rule lets tags propagate",
+    Knob.ERROR: "use the form that cannot fail, such as TRY_TO_NUMBER or TRY_CAST, constants of the"
+    " column's own type, or a divisor that is a constant",
 }
 
 
