@@ -17,11 +17,12 @@ from .test_starting import path_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "policy" / "builtin-rules.md").read_text()
-SECTION = re.compile(r"^### `([\w-]+)`\n(.*?)(?=^##|\Z)", re.M | re.S)
+SECTION = re.compile(r"^### `([\w-]+)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 SECTIONS = {found[1]: found[2] for found in SECTION.finditer(PAGE)}
-ROWS = set(re.findall(r"^\| `([\w-]+)` \|", PAGE, re.M))
-FENCE = re.compile(r"```sql (denied|instead)( generated)?(?: policy=(\w+))?\n(.*?)```", re.S)
+ROWS = set(re.findall(r"^\| `([\w-]+)` \|", PAGE, re.MULTILINE))
+FENCE = re.compile(r"```sql (denied|instead)( generated)?(?: policy=(\w+))?\n(.*?)```", re.DOTALL)
 
+GATE = re.compile(r"(?:Refusal|Self)::(?:denied|with)\([^\"]*?\"([a-z-]+)\"", re.DOTALL)
 # Where the other rooms name a rule of their own.
 SOURCES = (
     ("python", "*.py", re.compile(r"\bRefus(?:ed|al)\(\s*\"([a-z-]+)\"")),
@@ -30,7 +31,7 @@ SOURCES = (
     (
         "rust/gate/src",
         "*.rs",
-        re.compile(r"(?:Refusal|Self)::(?:denied|with)\([^\"]*?\"([a-z-]+)\"", re.S),
+        re.compile(r"(?:Refusal|Self)::(?:denied|with)\([^\"]*?\"([a-z-]+)\"", re.DOTALL),
     ),
 )
 

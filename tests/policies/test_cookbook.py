@@ -14,8 +14,8 @@ from .cases import Case, cases_of
 from .test_starting import path_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy"
-FENCE = re.compile(r"^```yaml(?: (\w+))?\n(.*?)^```$", re.M | re.S)
-HEADING = re.compile(r"^#+ (.+)$", re.M)
+FENCE = re.compile(r"^```yaml(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

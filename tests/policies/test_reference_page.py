@@ -10,11 +10,11 @@ from snowgate.model.verdict import MaskKind
 from snowgate.policy.rules import CLASS_WORDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy" / "reference.md").read_text()
-SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
 def first_cells(section: str) -> list[str]:
-    return re.findall(r"^\| `([^`]+)` \|", SECTIONS[section], re.M)
+    return re.findall(r"^\| `([^`]+)` \|", SECTIONS[section], re.MULTILINE)
 
 
 def keys(node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
