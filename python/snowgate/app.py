@@ -32,6 +32,7 @@ from snowgate.control.analysts import Analysts
 from snowgate.control.calls import GateCalls
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
+from snowgate.control.grants import report_missing_roles
 from snowgate.control.heads import HeadKeeper
 from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
@@ -41,6 +42,7 @@ from snowgate.control.plane import ControlPlane
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import TagReferences
 from snowgate.control.sessions import SessionRows
+from snowgate.control.snapshots import CatalogCopy
 from snowgate.control.startup import DataDir, gate_document, ledger_origin
 from snowgate.errors import StartError, reason_of
 from snowgate.identity.verifier import open_verifier
@@ -187,6 +189,8 @@ class Gateway:
                 nursery.start_soon(desk.run)
                 nursery.start_soon(heads.run)
                 await nursery.start(catalogs.run)
+                await nursery.start(CatalogCopy(current, paths.catalog).run)
+                nursery.start_soon(report_missing_roles, calls, calls, config.roles)
                 if config.api is not None:
                     self.api_address = await nursery.start(
                         serve_api, config.api.listen, desk, verifier, config.account

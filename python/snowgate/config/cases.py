@@ -26,11 +26,11 @@ from snowgate.config.fields import (
     Identifier,
     IssuerUrl,
     Many,
+    Shape,
     Text,
     Wrong,
 )
 from snowgate.config.load import read_file
-from snowgate.config.rules import Shape
 from snowgate.config.translate import validate
 from snowgate.errors import ConfigErrors
 

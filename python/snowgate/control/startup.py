@@ -25,6 +25,7 @@ class DataDir:
     keys/store.key   root of every key the gateway derives
     keys/ledger.key  signs checkpoints; `ledger.pub` beside it is for auditors
     store.sqlite     approvals, sessions, the last ledger head
+    catalog.json     a copy of the catalog in force, for tools; nothing reads it back
     ```
     """
 
@@ -35,6 +36,7 @@ class DataDir:
         self.store_key = root / "keys" / "store.key"
         self.ledger_key = root / "keys" / "ledger.key"
         self.store = root / "store.sqlite"
+        self.catalog = root / "catalog.json"
 
     def prepare(self) -> bytes:
         """Make what is missing, readable by the owner only, and return the root key.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,10 @@ class ColumnPattern(Protocol):
 
     def matches(self, names: Sequence[str], *, sure: bool = True) -> bool:
         """Whether a column's full name fits."""
+
+
+_QUOTED_PART = r'"((?:[^"]|"")*)"'
+_QUOTED_NAME = re.compile(rf"{_QUOTED_PART}\.{_QUOTED_PART}\.{_QUOTED_PART}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,17 @@ class Catalog:
     def from_json(cls, text: str | bytes) -> Catalog:
         """Read `{"tables": {"DB.SCHEMA.T": [{name, type, tags}]}, "views": {…}, "session": {…}}`.
 
+        What `to_json` writes beside: `opaque` lists the views whose text is not known, and columns
+        may be `derived` or `unknown`. A name with a dot in it stands in double quotes.
+
         Raises:
             ValueError: The document has another form.
         """
         document = json.loads(text)
         try:
+            opaque = frozenset(document.get("opaque", ()))
             tables = {
-                _name(key): Table(tuple(_column(column) for column in columns))
+                _name(key): Table(tuple(map(_column, columns)), key in opaque)
                 for key, columns in document.get("tables", {}).items()
             }
             views = {_name(key): str(text) for key, text in document.get("views", {}).items()}
@@ -112,6 +121,17 @@ class Catalog:
         """A catalog of these objects; the mappings are copied."""
         copied = MappingProxyType(dict(tables))
         return cls(copied, MappingProxyType(dict(views or {})), database, schema)
+
+    def to_json(self) -> bytes:
+        """The same catalog as `from_json` reads it."""
+        tables = sorted(self.tables.items())
+        document = {
+            "tables": {_key(name): [*map(_written, table.columns)] for name, table in tables},
+            "views": {_key(name): text for name, text in sorted(self.views.items())},
+            "opaque": [_key(name) for name, table in tables if table.opaque],
+            "session": {"database": self.database, "schema": self.schema},
+        }
+        return json.dumps(document, indent=1).encode()
 
     @cached_property
     def digest(self) -> str:
@@ -218,9 +238,28 @@ def _tagged(
 
 def _name(text: str) -> ObjectName:
     parts = text.split(".")
-    if len(parts) != 3:
+    if len(parts) == 3:
+        return ObjectName(*parts)
+    quoted = _QUOTED_NAME.fullmatch(text)
+    if quoted is None:
         raise ValueError(f"`{text}` is no name of the form DATABASE.SCHEMA.NAME")
-    return ObjectName(*parts)
+    return ObjectName(*(part.replace('""', '"') for part in quoted.groups()))
+
+
+def _key(name: ObjectName) -> str:
+    """A name as a key. Those with a dot in them have more than two, so none is taken for another.
+
+    The parts are not quoted otherwise: `tables` holds names as stored.
+    """
+    parts = (name.database, name.schema, name.name)
+    if not any("." in part for part in parts):
+        return ".".join(parts)
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def _written(column: CatalogColumn) -> dict[str, object]:
+    flags = {key: True for key in ("derived", "unknown") if getattr(column, key)}
+    return {"name": column.name, "type": column.type, "tags": sorted(column.tags), **flags}
 
 
 def _column(document: Mapping[str, object]) -> CatalogColumn:
@@ -228,7 +267,11 @@ def _column(document: Mapping[str, object]) -> CatalogColumn:
     if not isinstance(tags, (list, tuple)):
         raise TypeError("tags are a list")
     return CatalogColumn(
-        str(document["name"]), str(document.get("type", "")).upper(), frozenset(map(str, tags))
+        str(document["name"]),
+        str(document.get("type", "")).upper(),
+        frozenset(map(str, tags)),
+        derived=document.get("derived") is True,
+        unknown=document.get("unknown") is True,
     )
 
 
