@@ -38,6 +38,7 @@ from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
 from snowgate.control.labels import Labels
 from snowgate.control.logins import Logins
+from snowgate.control.overlays import Overlays
 from snowgate.control.plane import ControlPlane
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import TagReferences
@@ -144,16 +145,18 @@ class Gateway:
                 await _witness(desk, paths.ledger)
                 labels = Labels(store.labels)
                 quarantine = Quarantine()
-                judge = Judge(current, analysts, labels, quarantine)
+                overlays = Overlays()
+                judge = Judge(current, analysts, labels, quarantine, overlays)
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
                 holding = Holding(desk, judge)
-                rows = SessionRows(store.sessions)
+                rows = SessionRows(store.sessions, overlays)
                 catalogs = CatalogKeeper(
                     current,
                     calls,
                     config.upstream.catalog,
                     labels,
                     quarantine,
+                    overlays,
                     TagReferences(store.references),
                     calls,
                 )

@@ -16,7 +16,7 @@ from snowgate.model.statement import Namespace, ObjectName, Statement, Statement
 from snowgate.model.verdict import Decision, MaskKind, Verdict
 from snowgate.policy import Policy, Subject, judge
 from snowgate.sql.analysis import examine
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.catalog import NOTHING, Catalog
 from snowgate.sql.parser import body_of, parse
 from snowgate.sql.state import Refused
 
@@ -87,13 +87,13 @@ class Judged:
 def judge_session(texts: Sequence[str]) -> list[Judged]:
     """Judge statements in order, each as if those before it that may run had run."""
     catalog, policy = reference()
-    namespace = Namespace(catalog.database, catalog.schema)
+    namespace, own = Namespace(catalog.database, catalog.schema), NOTHING
     found: list[Judged] = []
     for text in texts:
-        examined = examine(text, namespace, catalog, role="ANALYST")
+        examined = examine(text, namespace, catalog, role="ANALYST", own=own)
         verdict = judge(policy, examined.statement, SUBJECT)
         if verdict.decision is not Decision.DENY:
-            catalog, namespace = examined.catalog, examined.namespace
+            catalog, namespace, own = examined.catalog, examined.namespace, examined.own
         found.append(Judged(text, examined.statement, verdict, _clear(catalog)))
     return found
 

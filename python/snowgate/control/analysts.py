@@ -34,8 +34,8 @@ from snowgate.control.turns import Turns
 from snowgate.control.workers import Worker, WorkerLost, open_worker
 from snowgate.errors import StartError
 from snowgate.model.statement import Namespace, Refusal
-from snowgate.sql.catalog import Catalog
-from snowgate.sql.codec import Findings, Job, Load, Request, change_between, encode
+from snowgate.sql.catalog import NOTHING, Catalog
+from snowgate.sql.codec import Change, Findings, Job, Load, Request, change_between, encode
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,6 @@ RETRY_S = 1.0
 # Texts that are remembered; an attacker who sends more has each of them analysed once.
 MAX_REMEMBERED = 1024
 
-_NOTHING = Catalog.of({})
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -63,6 +61,7 @@ class Question:
     namespace: Namespace
     role: str
     binds: tuple[str, ...] | None = None
+    own: Change = field(default_factory=Change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +183,14 @@ class Analysts:
         Raises:
             WorkerLost: It is of no use any more; whoever waited for it has an answer.
         """
-        loaded, number = _NOTHING, 0
+        loaded, number = NOTHING, 0
         while True:
             principal, waiting = await self._next()
             present = self._current.now
             try:
                 if self._settled_already(present, waiting):
                     continue
-                catalog = present.catalog or _NOTHING
+                catalog = present.catalog or NOTHING
                 if catalog is not loaded:
                     load = next(self._numbers)
                     await _load(worker, load, number, loaded, catalog)
@@ -230,6 +229,7 @@ class Analysts:
             question.namespace,
             question.role,
             question.binds,
+            question.own,
         )
         refusal = NO_WORKER
         try:

@@ -17,6 +17,7 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.current import Current
 from snowgate.control.drift import PatternWatch, moved_outside, tagged
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import Tagged, TagReferences
 from snowgate.errors import SnowgateError
@@ -43,6 +44,7 @@ class CatalogKeeper:
         settings: Which databases, and how old they may get.
         labels: Tags that statements have moved; put on whatever is read.
         quarantine: What is being changed; each reading lifts what had ended before it.
+        overlays: Temporary objects of each session, which no reading shows.
         references: Snowflake's tags; put on whatever is read.
         recorder: Takes alerts about tags that found nothing any more.
     """
@@ -54,6 +56,7 @@ class CatalogKeeper:
         settings: Settings,
         labels: Labels,
         quarantine: Quarantine,
+        overlays: Overlays,
         references: TagReferences,
         recorder: Recorder,
     ) -> None:
@@ -62,6 +65,7 @@ class CatalogKeeper:
         self._settings = settings
         self._labels = labels
         self._quarantine = quarantine
+        self._overlays = overlays
         self._references = references
         self._recorder = recorder
         self._watch = PatternWatch()
@@ -116,7 +120,11 @@ class CatalogKeeper:
         outcome that is not `settled` leaves its objects in quarantine.
         """
         reference, settled = str(question["reference"]), bool(question["settled"])
+        succeeded = bool(question["succeeded"])
+        temporary = self._overlays.ended(reference, succeeded=succeeded, settled=settled)
         known = self._quarantine.ended(reference, settled=settled)
+        if temporary and not known:
+            return {"ok": True}
         self._wanted_mark = mark = self._quarantine.mark()
         self._wanted.set()
         with trio.move_on_after(CHANGE_LIMIT_S):
@@ -130,7 +138,9 @@ class CatalogKeeper:
 
     async def over(self, question: dict[str, Any]) -> None:
         """Note that a statement is over that no `catalog_changed` came of: it was never sent."""
-        if self._quarantine.ended(str(question["reference"]), settled=True):
+        reference = str(question["reference"])
+        self._overlays.forget(reference)
+        if self._quarantine.ended(reference, settled=True):
             self._wanted_mark = self._quarantine.mark()
             self._wanted.set()
 

@@ -19,6 +19,7 @@ import trio
 from snowgate.control.analysts import Analysed, Question
 from snowgate.control.current import Current, Present
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine, affected
 from snowgate.control.question import namespace_of, subject_of
 from snowgate.control.refusals import CATALOG_UNAVAILABLE, PASSING, QUARANTINED
@@ -68,6 +69,8 @@ class Judged:
     Attributes:
         present: Its catalog is the one before the statement has run.
         change: What the catalog becomes once it has run.
+        session: Who asks.
+        own: What the session's temporary objects become.
         passing: It was refused for something that may be over in a moment.
     """
 
@@ -75,12 +78,19 @@ class Judged:
     verdict: Verdict
     present: Present
     change: Change = field(default_factory=Change, repr=False)
+    session: str = ""
+    own: Change = field(default_factory=Change, repr=False)
     passing: bool = False
 
     @property
     def changes_catalog(self) -> bool:
         """Whether the catalog must be read again after it."""
         return self.statement.kind in _CHANGES_CATALOG
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes what verdicts are made from."""
+        return self.changes_catalog or not (self.change.empty and self.own.empty)
 
     @property
     def touched(self) -> frozenset[ObjectName]:
@@ -125,7 +135,7 @@ class Judged:
     def _moves_something(self) -> bool:
         """A verdict that lets it run must be asked for each time: each run is quarantined."""
         runs = self.verdict.decision is not Decision.DENY
-        return runs and (self.changes_catalog or not self.change.empty)
+        return runs and self.moves
 
     def message(self, reference: str) -> str:
         """A denial as the client reads it."""
@@ -144,6 +154,7 @@ class Judge:
         analyst: Analyses texts.
         labels: Where tags go that a statement moves.
         quarantine: Where objects go that a statement changes.
+        overlays: Temporary objects of each session.
         clock: Unix time.
     """
 
@@ -153,12 +164,14 @@ class Judge:
         analyst: Analyst,
         labels: Labels,
         quarantine: Quarantine,
+        overlays: Overlays,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._current = current
         self._analyst = analyst
         self._labels = labels
         self._quarantine = quarantine
+        self._overlays = overlays
         self._clock = clock
         self._approved: dict[str, None] = {}
 
@@ -202,13 +215,15 @@ class Judge:
         if present.catalog is None:
             return _refused(present, subject, CATALOG_UNAVAILABLE)
         types = None if binds is None else tuple(binds)
-        question = Question(sql, namespace, subject.role, types)
+        asker = str(session["id"])
+        own = self._overlays.of(asker)
+        question = Question(sql, namespace, subject.role, types, own)
         analysed = await self._analyst.analyse(subject.principal.text, question)
         present, found = analysed.present, analysed.result
         if isinstance(found, Refusal):
             return _refused(present, subject, found)
         verdict = judge(present.policy, found.statement, subject)
-        return Judged(found.statement, verdict, present, found.change)
+        return Judged(found.statement, verdict, present, found.change, asker, found.own)
 
     async def now(
         self,
@@ -262,21 +277,40 @@ class Judge:
             StoreError: The tags could not be kept: the statement must not be forwarded.
         """
         before = judged.present.catalog
-        if before is None or (judged.change.empty and not judged.changes_catalog):
+        if before is None or not judged.moves:
             return judged
         after = judged.change.onto(before)
         moved = await self._labels.move(before, after)
         if self._current.epoch != judged.present.epoch:
             return judged
+        own = self._release_own(judged, reference, run=run)
         new = False
         if run and judged.changes_catalog:
             named = () if judged.statement.kind is StatementClass.CODE else judged.statement.writes
-            names = affected({*named, *judged.change.names}, before, after)
-            new = self._quarantine.put(reference, names)
-        if not moved and not new:
+            temporary = {name for name in own if before.tables.get(name) is None}
+            names = affected({*named, *judged.change.names} - temporary, before, after)
+            # What only its session sees is in nobody else's way.
+            new = (bool(names) or not temporary) and self._quarantine.put(reference, names)
+        widened = bool(own) and not judged.changes_catalog
+        if not (moved or new or widened):
             return judged
         self._current.replace_catalog(self._labels.onto(after))
         return replace(judged, present=self._current.now)
+
+    def _release_own(self, judged: Judged, reference: str, *, run: bool) -> frozenset[ObjectName]:
+        """As `release`, for temporary objects of the session: their names."""
+        if not judged.changes_catalog:
+            if not judged.own.empty:
+                self._overlays.widen(judged.session, judged.own)
+            return judged.own.names
+        dropped: frozenset[ObjectName] = frozenset()
+        if judged.statement.kind is StatementClass.DROP:
+            dropped = self._overlays.names(judged.session).intersection(judged.statement.writes)
+        if run and dropped:
+            self._overlays.drop(judged.session, reference, dropped)
+        elif run and not judged.own.empty:
+            self._overlays.begin(judged.session, reference, judged.own)
+        return judged.own.names | dropped
 
     async def release_approved(self, judged: Judged, reference: str) -> Judged:
         """As `release`, for a statement whose approval was consumed.

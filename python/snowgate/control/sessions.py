@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import trio
 
+from snowgate.control.overlays import Overlays
+
 
 class SessionTable(Protocol):
     """What is needed of the store's sessions."""
@@ -30,8 +32,9 @@ class SessionTable(Protocol):
 class SessionRows:
     """Answers `session_opened`, `session_changed` and `session_closed`."""
 
-    def __init__(self, table: SessionTable) -> None:
+    def __init__(self, table: SessionTable, overlays: Overlays) -> None:
         self._table = table
+        self._overlays = overlays
         # SQLite has one writer; queueing here keeps worker threads free for analyses.
         self._limit = trio.CapacityLimiter(1)
 
@@ -48,6 +51,7 @@ class SessionRows:
 
     async def close(self, question: dict[str, Any]) -> dict[str, Any]:
         """Forget an ended session."""
+        self._overlays.close(str(question["id"]))
         await trio.to_thread.run_sync(self._table.delete, str(question["id"]), limiter=self._limit)
         return {"ok": True}
 

@@ -32,8 +32,8 @@ _ELSEWHERE = """
     pii_pattern_predicate pii_eq_predicate pii_dictionary_join pii_group pii_order pii_row_source
     pii_error_oracle
     unparsed one-statement empty unknown-form scripting dynamic-sql dynamic-name flow-operator
-    result-by-id stage-read file-transfer unregistered-procedure code-reach unknown-function
-    function-reads-by-name function-external function-delay
+    result-by-id temporary-name stage-read file-transfer unregistered-procedure code-reach
+    unknown-function function-reads-by-name function-external function-delay
     role-pin session-parameter session-variable
     analysis-limit busy catalog-unavailable quarantine control-plane
     unknown-endpoint request-body request-size request-time request-id-reuse token-request

@@ -20,8 +20,8 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml, files, slots
-from snowgate.sql.catalog import Catalog
+from snowgate.sql import callees, code, ddl, dml, files, slots, temporary
+from snowgate.sql.catalog import NOTHING, Catalog
 from snowgate.sql.parser import parse_dml, parse_query
 from snowgate.sql.relations import Relation
 from snowgate.sql.state import Refused, State, unreadable
@@ -47,11 +47,13 @@ class Examined:
         namespace: Where names resolve afterwards.
         catalog: What exists if it succeeds, with tags moved. A name that is renamed or dropped
             keeps its entry: only reading the catalog again takes something away.
+        own: Temporary objects of the session if it succeeds.
     """
 
     statement: Statement
     namespace: Namespace
     catalog: Catalog
+    own: Catalog
 
 
 def analyse(
@@ -85,13 +87,29 @@ def examine(
     *,
     role: str = "",
     binds: Sequence[str] | None = None,
+    own: Catalog = NOTHING,
 ) -> Examined:
     """As `analyse`, with what the statement leaves behind.
+
+    Args:
+        text: As of `analyse`.
+        namespace: As of `analyse`.
+        catalog: As of `analyse`.
+        role: As of `analyse`.
+        binds: As of `analyse`.
+        own: Temporary objects of the session.
 
     Raises:
         MemoryError: There is not enough; the process should end.
     """
-    given = _Given(namespace, catalog, role, None if binds is None else tuple(binds))
+    given = _Given(
+        namespace,
+        temporary.overlaid(catalog, own),
+        role,
+        None if binds is None else tuple(binds),
+        catalog,
+        own,
+    )
     try:
         return _examine(text, given, 0)
     except Refused as refused:
@@ -114,12 +132,23 @@ class _Given:
     catalog: Catalog
     role: str
     binds: tuple[str, ...] | None
+    shared: Catalog
+    own: Catalog
 
     def state(self) -> State:
         return State(self.catalog, self.namespace, self.binds)
 
     def unchanged(self, statement: Statement) -> Examined:
-        return Examined(statement, self.namespace, self.catalog)
+        return Examined(statement, self.namespace, self.shared, self.own)
+
+    def changed(self, head: StatementHead, statement: Statement, after: Catalog) -> Examined:
+        both = (self.shared, self.own)
+        catalogs = temporary.split(head, self.namespace, both, self.catalog, after)
+        return Examined(statement, self.namespace, *catalogs)
+
+    def for_others(self) -> _Given:
+        """As sessions see it that do not have its temporary objects."""
+        return replace(self, catalog=self.shared, own=NOTHING)
 
     def refused(self, head: StatementHead | None, refusal: Refusal) -> Examined:
         if head is None:
@@ -228,7 +257,7 @@ def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
         writes=tuple(sorted(set(written.targets))),
         unbounded=written.unbounded,
     )
-    return Examined(statement, given.namespace, ddl.after_dml(given.catalog, state))
+    return given.changed(head, statement, ddl.after_dml(given.catalog, state))
 
 
 def _explain(head: StatementHead, given: _Given) -> Examined:
@@ -265,11 +294,12 @@ def _use(head: StatementHead, given: _Given) -> Examined:
         database = head.target[0] if len(head.target) == 2 else namespace.database
         namespace = Namespace(database, head.target[-1])
     statement = Statement(StatementClass.USE, head.verb, head.object_kind, barrier=head.barrier)
-    return Examined(statement, namespace, given.catalog)
+    return replace(given.unchanged(statement), namespace=namespace)
 
 
 def _code(head: StatementHead, given: _Given) -> Examined:
-    """Code is judged by its body as if it ran now (F18)."""
+    """Code is judged by its body as if it ran now, in another session (F18)."""
+    given = given.for_others()
     place = ddl.places(head, given.namespace).writes
     bodies = [
         body if isinstance(body, Statement) else _examine(body, given, MAX_DEPTH).statement
@@ -310,6 +340,7 @@ def _unload(head: StatementHead, given: _Given) -> Examined:
 
 def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     """DDL and everything that reads no rows; the query of CREATE … AS is walked."""
+    temporary.check(head, given.namespace, given.shared, given.own)
     state, body = given.state(), Relation()
     query = ddl.query_of(head) if kind in _BODIES else None
     if query is not None:
@@ -326,5 +357,5 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
     statement = replace(_found(head, kind, state), writes=named.writes, read_only=head.read_only)
     if kind is StatementClass.DESCRIBE:
         statement = replace(statement, writes=(), reads=named.writes)
-    catalog = ddl.after_ddl(head, given.namespace, given.catalog, body)
-    return Examined(statement, given.namespace, catalog)
+    after = ddl.after_ddl(head, given.namespace, given.catalog, body)
+    return given.changed(head, statement, after)

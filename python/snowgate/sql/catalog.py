@@ -205,6 +205,10 @@ class Catalog:
         )
 
 
+# No objects at all.
+NOTHING = Catalog.of({})
+
+
 def united(table: Table, before: Table) -> Table:
     """A table whose columns keep what columns of the same name carried before."""
     carried = {column.name: column for column in before.columns}
@@ -286,6 +290,8 @@ _FAMILIES = {
     Family.VARIANT: "VARIANT OBJECT ARRAY MAP",
 }
 _FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
+# Names of types.
+TYPES = frozenset(_FAMILY_OF)
 
 
 def family_of_type(name: str) -> Family:

@@ -109,6 +109,7 @@ class Job:
         number: Comes back with the findings.
         catalog: Number of the catalog to use.
         sql, namespace, role, binds: As in `snowgate.sql.analysis.examine`.
+        own: Temporary objects of the session, as what makes them of nothing.
     """
 
     number: int
@@ -117,6 +118,7 @@ class Job:
     namespace: Namespace
     role: str
     binds: tuple[str, ...] | None
+    own: Change = Change()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,13 @@ class Findings:
         number: Of the job.
         statement: The analysis.
         change: What the catalog becomes once the statement has run.
+        own: What the session's temporary objects become.
     """
 
     number: int
     statement: Statement
     change: Change
+    own: Change = Change()
 
 
 @dataclass(frozen=True, slots=True)

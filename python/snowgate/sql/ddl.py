@@ -17,7 +17,8 @@ from snowgate.sql.relations import Column, Relation
 from snowgate.sql.state import Refused, State
 from snowgate.sql.values import Family, Shape, Value
 
-_TABLES = frozenset(
+# Kinds of objects that hold rows, and those that are a query of others.
+TABLES = frozenset(
     {
         "TABLE",
         "DYNAMIC TABLE",
@@ -27,7 +28,7 @@ _TABLES = frozenset(
         "ICEBERG TABLE",
     }
 )
-_VIEWS = frozenset({"VIEW", "MATERIALIZED VIEW"})
+VIEWS = frozenset({"VIEW", "MATERIALIZED VIEW"})
 _BLANK = ("space", "comment")
 # What gives an object another name: RENAME alone would be of a column.
 _MOVES = (["RENAME", "TO"], ["SWAP", "WITH"])
@@ -91,7 +92,7 @@ def _written_after(text: str, word: str) -> list[str]:
     after = after_word(text, word)
     if after is None:
         return []
-    name = _named_after(text, word)
+    name = named_after(text, word)
     first = [piece.upper() for kind, piece in lex(after) if kind not in _BLANK][:2]
     if name is None or first == ["IDENTIFIER", "("]:
         raise Refused("unparsed", f"no name follows {word}", "write the name itself")
@@ -119,7 +120,7 @@ def query_of(head: StatementHead) -> str | None:
     Raises:
         Refused: Its columns come from somewhere else.
     """
-    if head.verb != "CREATE" or head.object_kind not in _TABLES | _VIEWS:
+    if head.verb != "CREATE" or head.object_kind not in TABLES | VIEWS:
         return None
     if after_word(head.rest, "TEMPLATE") is not None:
         raise Refused(
@@ -132,7 +133,7 @@ def query_of(head: StatementHead) -> str | None:
 
 def namespace_of(head: StatementHead, namespace: Namespace) -> Namespace:
     """Where names in the query resolve: for a view, where the view lives."""
-    if head.object_kind not in _VIEWS:
+    if head.object_kind not in VIEWS:
         return namespace
     name = resolve(head.target, namespace)
     return Namespace(name.database, name.schema)
@@ -162,8 +163,10 @@ def after_dml(catalog: Catalog, state: State) -> Catalog:
     for (name, column), value in state.moved.items():
         table = changed.get(name) or catalog.tables.get(name)
         if table is not None:
+            # A column that is not known could be any.
+            any_ = all(known.name != column for known in table.columns)
             columns = tuple(
-                _widened(known, value) if known.name == column or not column else known
+                _widened(known, value) if any_ or known.name == column else known
                 for known in table.columns
             )
             changed[name] = replace(table, columns=columns)
@@ -184,7 +187,7 @@ def _created(
 ) -> Catalog:
     if head.object_kind in ("DATABASE", "SCHEMA"):
         return _cloned(head, namespace, catalog)
-    if head.object_kind not in _TABLES | _VIEWS | {"STREAM"}:
+    if head.object_kind not in TABLES | VIEWS | {"STREAM"}:
         return catalog
     name = resolve(head.target, namespace)
     if head.object_kind == "VIEW":
@@ -198,9 +201,9 @@ def _new_table(
 ) -> Table:
     if query_of(head) is not None:
         return _table_of(body, head)
-    source = _named_after(head.rest, "CLONE") or _named_after(head.rest, "LIKE")
+    source = named_after(head.rest, "CLONE") or named_after(head.rest, "LIKE")
     if head.object_kind == "STREAM":
-        source = _named_after(head.rest, "TABLE") or _named_after(head.rest, "VIEW")
+        source = named_after(head.rest, "TABLE") or named_after(head.rest, "VIEW")
     if source is not None:
         known = catalog.tables.get(resolve(source, namespace))
         if known is None:
@@ -216,8 +219,8 @@ def _listed(column: ListedColumn) -> CatalogColumn:
     return CatalogColumn(column.name, column.type, unknown=column.computed)
 
 
-def _named_after(text: str, word: str) -> list[str] | None:
-    """The name that follows a word."""
+def named_after(text: str, word: str) -> list[str] | None:
+    """The name that follows a word outside brackets; None if none does."""
     after = after_word(text, word)
     if after is None:
         return None
@@ -260,21 +263,21 @@ def _united(new: Table, old: Table | None) -> Table:
 def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
     words = [piece.upper() for kind, piece in lex(head.rest) if kind not in _BLANK]
     if head.object_kind in ("DATABASE", "SCHEMA"):
-        target = _named_after(head.rest, "TO") if words[:2] == ["RENAME", "TO"] else None
+        target = named_after(head.rest, "TO") if words[:2] == ["RENAME", "TO"] else None
         if words[:2] == ["SWAP", "WITH"]:
-            target = _named_after(head.rest, "WITH")
+            target = named_after(head.rest, "WITH")
         return _copied(head, target, namespace, catalog, words[:1] == ["SWAP"])
     name = resolve(head.target, namespace)
     table, text = catalog.tables.get(name), catalog.views.get(name)
     if words[:2] == ["RENAME", "TO"]:
-        parts = _named_after(head.rest, "TO")
+        parts = named_after(head.rest, "TO")
         if parts is None or (table is None and text is None):
             return catalog
         other = resolve(parts, Namespace(name.database, name.schema))
         tables = {} if table is None else {other: _united(table, catalog.tables.get(other))}
         return catalog.replacing(tables, {} if text is None else {other: text})
     if words[:2] == ["SWAP", "WITH"]:
-        parts = _named_after(head.rest, "WITH")
+        parts = named_after(head.rest, "WITH")
         return catalog if parts is None else _swapped(catalog, name, resolve(parts, namespace))
     if table is None:
         return catalog
@@ -293,7 +296,7 @@ def _swapped(catalog: Catalog, one: ObjectName, two: ObjectName) -> Catalog:
 def _with_columns(table: Table, rest: str, words: list[str]) -> Table:
     """RENAME COLUMN keeps the tags under both names; ADD COLUMN adds untagged ones."""
     if words[:2] == ["RENAME", "COLUMN"]:
-        old, new = _named_after(rest, "COLUMN"), _named_after(rest, "TO")
+        old, new = named_after(rest, "COLUMN"), named_after(rest, "TO")
         if old and new:
             added = [replace(c, name=new[-1]) for c in table.columns if c.name == old[-1]]
             columns = [
@@ -326,7 +329,7 @@ def _after_nth(text: str, count: int) -> str:
 
 def _cloned(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
     """CREATE SCHEMA or DATABASE … CLONE: every object inside is cloned."""
-    source = _named_after(head.rest, "CLONE")
+    source = named_after(head.rest, "CLONE")
     if source is None:
         return catalog
     old = _container(source, head.object_kind, namespace)

@@ -19,6 +19,7 @@ from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.errors import SqlglotError
 
 from snowgate._core import SqlError, classify, lex
+from snowgate.sql.catalog import TYPES
 from snowgate.sql.state import unreadable
 
 # The parser warns about what it does not know; here that is a refusal.
@@ -157,11 +158,20 @@ def column_list(text: str) -> list[ListedColumn]:
             any(kind == "word" and piece.upper() == "AS" for kind, piece in item[1:]),
         )
         for item in items
-        if item and item[0][0] in ("word", "quoted") and item[0][1].upper() not in _CONSTRAINTS
+        if item and item[0][0] in ("word", "quoted") and not _is_constraint(item)
     ]
 
 
-_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "FOREIGN", "UNIQUE", "CHECK", "INDEX"})
+# Reserved words, which no column is called without quotes.
+_CONSTRAINTS = frozenset({"CONSTRAINT", "UNIQUE", "CHECK"})
+
+
+def _is_constraint(item: list[tuple[str, str]]) -> bool:
+    first, second, third = [piece.upper() for _, piece in [*item[:3], ("", ""), ("", "")]][:3]
+    if first in ("PRIMARY", "FOREIGN"):
+        return second == "KEY"
+    # A column may be called INDEX: it has a type, and an index has columns.
+    return first in _CONSTRAINTS or (first == "INDEX" and second not in TYPES and third == "(")
 
 
 def _stored(kind: str, piece: str) -> str:

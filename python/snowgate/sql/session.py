@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from snowgate.model.statement import Namespace, Statement
 from snowgate.sql.analysis import examine
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.catalog import NOTHING, Catalog
 
 
 def analyse_session(
@@ -23,10 +23,10 @@ def analyse_session(
         role: The session's role.
         namespace: Where names resolve at the start; the catalog's own by default.
     """
-    here = namespace or Namespace(catalog.database, catalog.schema)
+    here, own = namespace or Namespace(catalog.database, catalog.schema), NOTHING
     found: list[Statement] = []
     for text in texts:
-        examined = examine(text, here, catalog, role=role)
+        examined = examine(text, here, catalog, role=role, own=own)
         found.append(examined.statement)
-        here, catalog = examined.namespace, examined.catalog
+        here, catalog, own = examined.namespace, examined.catalog, examined.own
     return found

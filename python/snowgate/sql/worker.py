@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from snowgate.model.statement import Namespace
 from snowgate.sql.analysis import examine
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.catalog import NOTHING, Catalog
 from snowgate.sql.codec import (
     HEAD_BYTES,
     MAX_REQUEST_BYTES,
@@ -108,9 +108,13 @@ class Worker:
     def _examine(self, job: Job) -> Reply:
         if job.catalog != self._number:
             raise ValueError("a job names another catalog")
-        found = examine(job.sql, job.namespace, self._catalog, role=job.role, binds=job.binds)
+        own = job.own.onto(NOTHING)
+        found = examine(
+            job.sql, job.namespace, self._catalog, role=job.role, binds=job.binds, own=own
+        )
         change = change_between(self._catalog, found.catalog)
-        return Reply(findings=Findings(job.number, found.statement, change))
+        own_change = change_between(own, found.own)
+        return Reply(findings=Findings(job.number, found.statement, change, own_change))
 
 
 def serve() -> None:

@@ -29,7 +29,7 @@ from snowgate.policy.rules import (
     compile_policy,
 )
 from snowgate.sql.analysis import examine
-from snowgate.sql.catalog import Catalog, CatalogColumn, Table
+from snowgate.sql.catalog import NOTHING, Catalog, CatalogColumn, Table
 from snowgate.sql.codec import Findings, Job, Load, Reply, Request, change_between, decode
 
 HERE = Namespace("CRM", "PUBLIC")
@@ -106,11 +106,17 @@ class InProcess:
         self.before(question)
         present = self._now.now
         known = present.catalog or Catalog.of({})
+        own = question.own.onto(NOTHING)
         found = examine(
-            question.sql, question.namespace, known, role=question.role, binds=question.binds
+            question.sql,
+            question.namespace,
+            known,
+            role=question.role,
+            binds=question.binds,
+            own=own,
         )
-        change = change_between(known, found.catalog)
-        return Analysed(present, Findings(1, found.statement, change))
+        change, own_change = change_between(known, found.catalog), change_between(own, found.own)
+        return Analysed(present, Findings(1, found.statement, change, own_change))
 
 
 class Refusing:

@@ -15,6 +15,7 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CHANGE_LIMIT_S, CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import UNSETTLED_S, Quarantine
 from snowgate.control.references import TagReferences
 from snowgate.sql.catalog import Catalog
@@ -52,7 +53,9 @@ async def keeping(holds: Catalog) -> AsyncGenerator[Desk]:
     store, ledger = Labelled(), Ledger()
     settings = Settings("SNOWGATE", "WH", ("CRM",), MAX_AGE_S)
     references = TagReferences(Labelled())
-    keeper = CatalogKeeper(now, snowflake, settings, Labels(store), quarantine, references, ledger)
+    keeper = CatalogKeeper(
+        now, snowflake, settings, Labels(store), quarantine, Overlays(), references, ledger
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(keeper.run)
         yield Desk(now, snowflake, quarantine, store, ledger, keeper)

@@ -14,6 +14,7 @@ from snowgate.control.current import Current
 from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.refusals import TOO_MANY
 from snowgate.errors import ApprovalError, HoldRefused, SnowgateError
@@ -126,7 +127,7 @@ class Room:
 def room(session: dict[str, Any]) -> Room:
     now = current(catalog(T=table("A")), HOLD_DDL)
     desk, quarantine = Desk(), Quarantine()
-    judge = Judge(now, InProcess(now), Labels(Labelled()), quarantine)
+    judge = Judge(now, InProcess(now), Labels(Labelled()), quarantine, Overlays())
     return Room(desk, now, quarantine, judge, Holding(desk, judge), session)
 
 
@@ -185,7 +186,7 @@ async def test_what_policy_denies_by_now_is_abandoned_and_not_consumed(
     approved: Room, session: dict[str, Any]
 ) -> None:
     now = current(catalog(T=table("A")), NO_DDL)
-    judge = Judge(now, InProcess(now), Labels(Labelled()), approved.quarantine)
+    judge = Judge(now, InProcess(now), Labels(Labelled()), approved.quarantine, Overlays())
     holding = Holding(approved.desk, judge)
 
     answer = await holding.consume(approved.question() | {"approval": "a-1"})
@@ -203,6 +204,7 @@ async def test_a_denial_that_passes_costs_nobody_an_approval(approved: Room) -> 
         Refusing(approved.now, TOO_MANY),
         Labels(Labelled()),
         approved.quarantine,
+        Overlays(),
     )
     holding = Holding(approved.desk, judge)
 

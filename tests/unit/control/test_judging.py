@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from snowgate.control.current import Current
 from snowgate.control.judging import QUARANTINE_WAIT_S, START_WAIT_S, Judge
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.refusals import TOO_MANY, TOO_SLOW
 from snowgate.errors import StoreError
@@ -51,6 +52,7 @@ class Court:
     analyst: InProcess
     judge: Judge
     session: dict[str, Any]
+    overlays: Overlays = field(default_factory=Overlays)
     epochs: list[int] = field(default_factory=list)
 
     def set_epoch(self, epoch: int) -> None:
@@ -87,8 +89,9 @@ class Court:
 def court(session: dict[str, Any], *rules: Rule, known: Catalog | None = CRM) -> Court:
     now = current(known, *(rules or (ALLOW_ALL, MASK_PII)))
     quarantine, store, analyst = Quarantine(), Labelled(), InProcess(now)
-    judge = Judge(now, analyst, Labels(store), quarantine)
-    made = Court(now, quarantine, store, analyst, judge, session)
+    overlays = Overlays()
+    judge = Judge(now, analyst, Labels(store), quarantine, overlays)
+    made = Court(now, quarantine, store, analyst, judge, session, overlays)
     now.attach(made)
     return made
 
@@ -136,7 +139,9 @@ async def test_what_the_workers_refuse_is_denied_with_their_rule(
     session: dict[str, Any], refusal: Any
 ) -> None:
     one = court(session)
-    judge = Judge(one.now, Refusing(one.now, refusal), Labels(one.store), one.quarantine)
+    judge = Judge(
+        one.now, Refusing(one.now, refusal), Labels(one.store), one.quarantine, Overlays()
+    )
     one.judge = judge
 
     answer = await one.ask("select 1")

@@ -13,6 +13,7 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
+from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import LOOKED_IN_TURN, TagReferences
 from snowgate.model.statement import ObjectName
@@ -67,6 +68,7 @@ class Account:
             Settings("SNOWGATE", "WH", ("CRM",), 60.0),
             Labels(self.labels),
             self.quarantine,
+            Overlays(),
             TagReferences(self.references),
             self.ledger,
         )

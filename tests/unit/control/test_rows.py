@@ -12,6 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from snowgate.control.heads import SAVE_EVERY_S, HeadKeeper
+from snowgate.control.overlays import Overlays
 from snowgate.control.sessions import SessionRows
 from snowgate.errors import StoreError
 from snowgate.store import LedgerHead, Store
@@ -41,7 +42,7 @@ class Rows:
 
 async def test_a_session_is_kept_as_the_gate_gave_it_and_forgotten_with_its_end() -> None:
     table = Rows()
-    sessions = SessionRows(table)
+    sessions = SessionRows(table, Overlays())
 
     assert await sessions.open({"reference": "r-1", "id": "s-1", "sealed": "…"}) == {"ok": True}
     assert table.rows == {"s-1": {"id": "s-1", "sealed": "…"}}
@@ -55,7 +56,7 @@ async def test_a_session_is_kept_as_the_gate_gave_it_and_forgotten_with_its_end(
 
 async def test_a_change_that_comes_after_the_end_brings_no_session_back(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store.db", bytes(32)) as store:
-        sessions = SessionRows(store.sessions)
+        sessions = SessionRows(store.sessions, Overlays())
         await sessions.open({"id": "s-1"})
         await sessions.close({"id": "s-1", "why": "logout"})
 
@@ -68,7 +69,7 @@ async def test_a_session_that_cannot_be_kept_is_not_said_to_be() -> None:
     table.broken = True
 
     with pytest.raises(StoreError):
-        await SessionRows(table).open({"id": "s-1"})
+        await SessionRows(table, Overlays()).open({"id": "s-1"})
 
 
 class Gate:

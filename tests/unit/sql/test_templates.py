@@ -17,7 +17,8 @@ from snowgate.model.statement import Namespace
 from snowgate.model.verdict import Decision, Verdict
 from snowgate.policy import Policy, Subject, judge
 from snowgate.sql.analysis import Examined, examine
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.catalog import NOTHING, Catalog
+from snowgate.sql.temporary import overlaid
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 SUBJECT = Subject(
@@ -39,10 +40,11 @@ def statements(folder: str, file: Path) -> Iterator[tuple[str, Namespace, Catalo
     for line in file.read_text().splitlines():
         case = json.loads(line)
         catalog, here = start, Namespace(start.database, start.schema)
+        own = NOTHING
         for text in case["sql"] if isinstance(case["sql"], list) else [case["sql"]]:
-            yield text, here, catalog
-            left = examine(text, here, catalog, role="ANALYST")
-            here, catalog = left.namespace, left.catalog
+            yield text, here, overlaid(catalog, own)
+            left = examine(text, here, catalog, role="ANALYST", own=own)
+            here, catalog, own = left.namespace, left.catalog, left.own
 
 
 def verdicts(
