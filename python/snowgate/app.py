@@ -37,6 +37,7 @@ from snowgate.control.heads import HeadKeeper
 from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
 from snowgate.control.labels import Labels
+from snowgate.control.last import LastCatalog
 from snowgate.control.logins import Logins
 from snowgate.control.overlays import Overlays
 from snowgate.control.plane import ControlPlane
@@ -144,7 +145,7 @@ class Gateway:
                 desk = await ApprovalDesk.open(store.approvals, calls, gate.wake, quota=quota)
                 await _witness(desk, paths.ledger)
                 labels = Labels(store.labels)
-                quarantine = Quarantine()
+                quarantine = Quarantine(store.changes)
                 overlays = Overlays()
                 judge = Judge(current, analysts, labels, quarantine, overlays)
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
@@ -158,6 +159,7 @@ class Gateway:
                     quarantine,
                     overlays,
                     TagReferences(store.references),
+                    LastCatalog(store.catalog),
                     calls,
                 )
                 stopped = trio.Event()

@@ -119,6 +119,31 @@ def test_a_write_that_a_crash_cut_short_is_unknown_and_not_run_again(any_rig: Ri
     assert [line.sql for line in any_rig.lines()].count(sql) == 1
 
 
+def test_a_definition_that_a_crash_cut_short_is_nobodys_to_read_until_it_is_settled(
+    rig: Rig,
+) -> None:
+    """F8: it may run yet, and make tagged what was read as clear at the start."""
+    name = f"crm.public.cut_{uuid4().hex[:8]}"
+    sql = f"create or replace view {name} as select email as note from customers"
+    with rig.upstream("SYSADMIN") as direct:
+        assert direct.query(f"create view {name} as select country as note from customers").ok
+    slow = f"{sql} /* standin:wait=6 */"
+    wire, request_id = rig.wire(rig.writer_token()), str(uuid4())
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(wire.query, slow, request_id=request_id)
+        rig.approve(slow)
+        assert soon(lambda: any(line.sql == slow for line in rig.lines()))
+        restart(rig)
+
+    with rig.wire("analyst", app="JavaScript") as reader:
+        refused = reader.query(f"select note from {name} where note is not null limit 1")
+        assert "denied by rule quarantine" in refused.message
+        # The rest of the catalog is read, and nobody waits for it.
+        assert reader.query("select id from orders limit 1").ok
+    assert not wire.query(slow, request_id=request_id).ok
+    assert [line.sql for line in rig.lines()].count(slow) == 1
+
+
 def test_a_read_that_a_crash_cut_short_may_run_again(any_rig: Rig) -> None:
     sql = f"SELECT email FROM customers WHERE id = 3 /* standin:wait=1 */ -- {uuid4().hex[:8]}"
     wire, request_id = crashed_while_running(any_rig, "analyst", sql)

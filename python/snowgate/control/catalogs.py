@@ -17,6 +17,7 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.current import Current
 from snowgate.control.drift import PatternWatch, moved_outside, tagged
 from snowgate.control.labels import Labels
+from snowgate.control.last import LastCatalog
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import Tagged, TagReferences
@@ -46,6 +47,7 @@ class CatalogKeeper:
         quarantine: What is being changed; each reading lifts what had ended before it.
         overlays: Temporary objects of each session, which no reading shows.
         references: Snowflake's tags; put on whatever is read.
+        last: The catalog in force before; what it held tells what somebody has changed since.
         recorder: Takes alerts about tags that found nothing any more.
     """
 
@@ -58,6 +60,7 @@ class CatalogKeeper:
         quarantine: Quarantine,
         overlays: Overlays,
         references: TagReferences,
+        last: LastCatalog,
         recorder: Recorder,
     ) -> None:
         self._current = current
@@ -67,8 +70,10 @@ class CatalogKeeper:
         self._quarantine = quarantine
         self._overlays = overlays
         self._references = references
+        self._last = last
         self._recorder = recorder
         self._watch = PatternWatch()
+        self._watched = False
         self._wanted = trio.Event()
         self._was_read = trio.Event()
         # When the reading in force began: by trio's clock, and by the quarantine's marks.
@@ -158,6 +163,11 @@ class CatalogKeeper:
         self._quarantine.read(mark)
         self._was_read.set()
         self._was_read = trio.Event()
+        try:
+            await self._quarantine.forget()
+            await self._last.keep(self._current.catalog)
+        except SnowgateError as error:
+            log.warning("what was read could not be kept: %s", error)
 
     async def _put(self, read: Catalog) -> None:
         """Put a catalog in force as it was read, with all its tags.
@@ -169,16 +179,18 @@ class CatalogKeeper:
         policy = self._current.policy
         said = await self._references.onto(read, policy, self._reader, self._quarantine.names)
         found, matches = await tagged(said.catalog, policy)
-        before = self._current.catalog
+        before = self._current.catalog or self._last.catalog
+        if not self._watched:
+            self._watch.look((await tagged(before, policy))[1])
+            self._watched = True
         lost = self._watch.look(matches)
         for one in lost:
             await self._labels.keep(one.labels())
-        if before is not None:
-            renamed = moved_outside(before, found, self._quarantine.names)
-            if await self._labels.keep(renamed):
-                await self._alert(
-                    "tag-followed", f"renamed outside, tags kept: {', '.join(map(str, renamed))}"
-                )
+        renamed = moved_outside(before, found, self._quarantine.names)
+        if await self._labels.keep(renamed):
+            await self._alert(
+                "tag-followed", f"renamed outside, tags kept: {', '.join(map(str, renamed))}"
+            )
         for one in lost:
             columns = ", ".join(f"{name}.{column}" for name, column in sorted(one.places))
             await self._alert(

@@ -274,43 +274,50 @@ class Judge:
             changed meanwhile: it must be judged again.
 
         Raises:
-            StoreError: The tags could not be kept: the statement must not be forwarded.
+            StoreError: Neither tags nor quarantine would outlive a crash: the statement must not be
+                forwarded.
         """
         before = judged.present.catalog
         if before is None or not judged.moves:
             return judged
         after = judged.change.onto(before)
+        own, names = self._own_names(judged), frozenset[ObjectName]()
+        # What only its session sees is in nobody else's way.
+        temporary = {name for name in own if before.tables.get(name) is None}
+        changes = run and judged.changes_catalog
+        if changes:
+            named = () if judged.statement.kind is StatementClass.CODE else judged.statement.writes
+            names = affected({*named, *judged.change.names} - temporary, before, after)
+            await self._quarantine.keep(reference, names)
         moved = await self._labels.move(before, after)
         if self._current.epoch != judged.present.epoch:
             return judged
-        own = self._release_own(judged, reference, run=run)
-        new = False
-        if run and judged.changes_catalog:
-            named = () if judged.statement.kind is StatementClass.CODE else judged.statement.writes
-            temporary = {name for name in own if before.tables.get(name) is None}
-            names = affected({*named, *judged.change.names} - temporary, before, after)
-            # What only its session sees is in nobody else's way.
-            new = (bool(names) or not temporary) and self._quarantine.put(reference, names)
+        self._release_own(judged, reference, run=run)
+        quarantined = changes and (bool(names) or not temporary)
+        new = quarantined and self._quarantine.put(reference, names)
         widened = bool(own) and not judged.changes_catalog
         if not (moved or new or widened):
             return judged
         self._current.replace_catalog(self._labels.onto(after))
         return replace(judged, present=self._current.now)
 
-    def _release_own(self, judged: Judged, reference: str, *, run: bool) -> frozenset[ObjectName]:
-        """As `release`, for temporary objects of the session: their names."""
-        if not judged.changes_catalog:
-            if not judged.own.empty:
-                self._overlays.widen(judged.session, judged.own)
-            return judged.own.names
+    def _own_names(self, judged: Judged) -> frozenset[ObjectName]:
+        """Temporary objects of the session that a statement makes, changes or drops."""
         dropped: frozenset[ObjectName] = frozenset()
         if judged.statement.kind is StatementClass.DROP:
             dropped = self._overlays.names(judged.session).intersection(judged.statement.writes)
-        if run and dropped:
+        return judged.own.names | dropped
+
+    def _release_own(self, judged: Judged, reference: str, *, run: bool) -> None:
+        """As `release`, for temporary objects of the session."""
+        dropped = self._own_names(judged) - judged.own.names
+        if not judged.changes_catalog:
+            if not judged.own.empty:
+                self._overlays.widen(judged.session, judged.own)
+        elif run and dropped:
             self._overlays.drop(judged.session, reference, dropped)
         elif run and not judged.own.empty:
             self._overlays.begin(judged.session, reference, judged.own)
-        return judged.own.names | dropped
 
     async def release_approved(self, judged: Judged, reference: str) -> Judged:
         """As `release`, for a statement whose approval was consumed.

@@ -39,7 +39,7 @@ class Labels:
     def __init__(self, table: ObjectTable) -> None:
         self._table = table
         self._lock = trio.Lock()
-        self._kept = Catalog.of(dict(map(_read, table.load_all())))
+        self._kept = Catalog.of(dict(map(read_row, table.load_all())))
 
     def onto(self, catalog: Catalog) -> Catalog:
         """A catalog as read, with every label on it."""
@@ -86,7 +86,7 @@ class Labels:
                 both = _only_labels(table if known is None else _both(table, known))
                 if both != known:
                     key = (name.database, name.schema, name.name)
-                    await trio.to_thread.run_sync(self._table.put, key, _written(both))
+                    await trio.to_thread.run_sync(self._table.put, key, written(both))
                     self._kept = self._kept.replacing({name: both})
                     new = True
         return new
@@ -114,10 +114,12 @@ def _both(new: Table, old: Table) -> Table:
     return Table(merged.columns + rest, new.opaque or old.opaque)
 
 
-def _written(table: Table) -> dict[str, object]:
+def written(table: Table) -> dict[str, object]:
+    """A table as a row of the store."""
     columns = [
         {
             "name": column.name,
+            "type": column.type,
             "tags": sorted(column.tags),
             "derived": column.derived,
             "unknown": column.unknown,
@@ -127,17 +129,23 @@ def _written(table: Table) -> dict[str, object]:
     return {"columns": columns, "opaque": table.opaque}
 
 
-def _read(body: Mapping[str, Any]) -> tuple[ObjectName, Table]:
+def read_row(body: Mapping[str, Any]) -> tuple[ObjectName, Table]:
+    """What `written` wrote, with the object's name.
+
+    Raises:
+        StoreError: The row has another form.
+    """
     try:
         columns = tuple(
             CatalogColumn(
                 str(column["name"]),
-                tags=frozenset(map(str, column["tags"])),
-                derived=bool(column["derived"]),
-                unknown=bool(column["unknown"]),
+                str(column["type"]),
+                frozenset(map(str, column["tags"])),
+                bool(column["derived"]),
+                bool(column["unknown"]),
             )
             for column in body["columns"]
         )
         return ObjectName(*map(str, body["name"])), Table(columns, bool(body["opaque"]))
     except (KeyError, TypeError) as error:
-        raise StoreError("a stored label has another form") from error
+        raise StoreError("a stored table has another form") from error

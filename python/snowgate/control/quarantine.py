@@ -2,6 +2,8 @@
 
     release ── put ──► quarantined ── outcome ──► ended ── a reading that began later ──► lifted
 
+    crash ── start ──► quarantined again ── UNSETTLED_S, a reading ──► lifted
+
 Between the last byte of a DDL statement and the next reading of the catalog, nobody knows which of
 two definitions a reader gets. Whatever touches a quarantined object meanwhile waits, or is denied;
 only the statement that changes it is judged as if there were no quarantine.
@@ -12,13 +14,15 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Protocol
 
 import trio
 
 from snowgate._core import SqlError, lex, string_value
+from snowgate.errors import StoreError
 from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog
 
@@ -49,13 +53,71 @@ class _Entry:
     ended: int | None = None
 
 
-class Quarantine:
-    """The objects in quarantine, by the reference of the statement that changes them."""
+class ChangeTable(Protocol):
+    """What is needed of the store."""
 
-    def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
+    def put(self, reference: str, names: Sequence[tuple[str, str, str]]) -> None:
+        """Write what a statement changes, durably."""
+
+    def delete_all(self, references: Iterable[str]) -> None:
+        """Forget statements, durably."""
+
+    def load_all(self) -> list[dict[str, object]]:
+        """All of them: `reference` and `names`."""
+
+
+class Quarantine:
+    """The objects in quarantine, by the reference of the statement that changes them.
+
+    Args:
+        table: Where they outlive a crash. What is in it now was under way when the gateway ended.
+
+    Raises:
+        StoreError: A stored row is not as it was written.
+    """
+
+    def __init__(self, table: ChangeTable) -> None:
+        self._table = table
+        self._kept = dict(map(_read, table.load_all()))
+        self._entries = {
+            reference: _Entry(names, trio.current_time() + UNSETTLED_S)
+            for reference, names in self._kept.items()
+        }
+        if self._entries:
+            log.warning("objects were being changed when the gateway ended: %s", self._listed())
+        # Rows that nobody needs any more.
+        self._over: set[str] = set()
+        self._lock = trio.Lock()
         self._marks = itertools.count(1)
         self._lifted = trio.Event()
+
+    async def keep(self, reference: str, names: frozenset[ObjectName]) -> None:
+        """Write down what a statement is about to change, before it is `put`.
+
+        Raises:
+            StoreError: It could not be written: the statement must not be forwarded.
+        """
+        async with self._lock:
+            known = self._kept.get(reference, frozenset())
+            if not names <= known:
+                both = [(one.database, one.schema, one.name) for one in sorted(names | known)]
+                await trio.to_thread.run_sync(self._table.put, reference, both)
+                self._kept[reference] = names | known
+            self._over.discard(reference)
+
+    async def forget(self) -> None:
+        """Remove what was written of statements that are over.
+
+        Raises:
+            StoreError: It could not be removed; it is tried again the next time.
+        """
+        async with self._lock:
+            over = self._over & self._kept.keys()
+            if over:
+                await trio.to_thread.run_sync(self._table.delete_all, [*over])
+                self._over -= over
+                for reference in over:
+                    del self._kept[reference]
 
     def put(self, reference: str, names: frozenset[ObjectName]) -> bool:
         """Quarantine what a statement is about to change.
@@ -84,6 +146,8 @@ class Quarantine:
         """
         entry = self._entries.get(reference)
         if entry is None:
+            if reference in self._kept:  # written down, and judged another way meanwhile
+                self._over.add(reference)
             return False
         if settled:
             entry.ended = next(self._marks)
@@ -104,8 +168,12 @@ class Quarantine:
                 log.warning("a change of the catalog never had an outcome", extra={"of": reference})
             if late or (entry.ended is not None and entry.ended < mark):
                 del self._entries[reference]
+                self._over.add(reference)
         self._lifted.set()
         self._lifted = trio.Event()
+
+    def _listed(self) -> str:
+        return ", ".join(sorted(map(str, self.names)))
 
     @property
     def names(self) -> frozenset[ObjectName]:
@@ -154,6 +222,14 @@ def affected(names: Iterable[ObjectName], before: Catalog, after: Catalog) -> fr
         if not new:
             return frozenset(found)
         found |= new
+
+
+def _read(body: Mapping[str, Any]) -> tuple[str, frozenset[ObjectName]]:
+    try:
+        names = (ObjectName(str(d), str(s), str(n)) for d, s, n in body["names"])
+        return str(body["reference"]), frozenset(names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("a stored change has another form") from error
 
 
 def _places(name: ObjectName) -> tuple[ObjectName, ObjectName]:

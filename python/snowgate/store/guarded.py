@@ -7,7 +7,7 @@ anchor in one transaction, and the memory only after the commit.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import orjson
@@ -107,31 +107,53 @@ class GuardedTable:
         """Delete a row durably, if there is one."""
         self._change(row_id, None, lambda found: found is not None)
 
+    def put_all(self, rows: Mapping[str, Body | None]) -> None:
+        """Write many rows at once, durably, all or none of them; None deletes a row."""
+        with self._begin() as connection:
+            generation, state = self._generation + 1, self._state.copy()
+            for row_id, body in rows.items():
+                found = self._read(connection, row_id) is not None
+                text = None if body is None else _text(body)
+                state.apply(row_id, self._write(connection, row_id, generation, text, found))
+            self._anchor(connection, generation, state.digest())
+        self._state, self._generation = state, generation
+
     def _change(self, row_id: str, text: str | None, wanted: Callable[[str | None], bool]) -> bool:
         with self._begin() as connection:
             row = self._read(connection, row_id)
             if not wanted(None if row is None else row.body):
                 return False
             generation = self._generation + 1
-            mac = None
-            if row is not None:
-                connection.execute(delete(self._table).where(self._table.c.id == row_id))
-            if text is not None:
-                mac = self._sealer.row(self._table.name, row_id, generation, text)
-                connection.execute(
-                    insert(self._table).values(id=row_id, version=generation, body=text, mac=mac)
-                )
-            digest = self._state.digest_with(row_id, mac)
-            anchor = self._sealer.anchor(self._table.name, generation, digest)
-            connection.execute(
-                update(ANCHORS)
-                .where(ANCHORS.c.id == self._table.name)
-                .values(generation=generation, mac=anchor)
-            )
+            mac = self._write(connection, row_id, generation, text, row is not None)
+            self._anchor(connection, generation, self._state.digest_with(row_id, mac))
         # Invariant: memory follows the file, never leads it; a failed commit leaves both as before.
         self._state.apply(row_id, mac)
         self._generation = generation
         return True
+
+    def _write(
+        self, connection: Connection, row_id: str, generation: int, text: str | None, found: bool
+    ) -> bytes | None:
+        """Replace a row; its MAC, or None where it is gone."""
+        if found:
+            connection.execute(delete(self._table).where(self._table.c.id == row_id))
+        if text is None:
+            return None
+        mac = self._sealer.row(self._table.name, row_id, generation, text)
+        connection.execute(
+            insert(self._table).values(id=row_id, version=generation, body=text, mac=mac)
+        )
+        return mac
+
+    def _anchor(self, connection: Connection, generation: int, digest: bytes) -> None:
+        connection.execute(
+            update(ANCHORS)
+            .where(ANCHORS.c.id == self._table.name)
+            .values(
+                generation=generation,
+                mac=self._sealer.anchor(self._table.name, generation, digest),
+            )
+        )
 
     def _read(self, connection: Connection, row_id: str) -> Row[tuple[str, int, str, bytes]] | None:
         row = connection.execute(

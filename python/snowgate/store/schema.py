@@ -44,7 +44,9 @@ SESSIONS = _guarded("sessions")
 HEADS = _guarded("heads")
 LABELS = _guarded("labels")
 REFERENCES = _guarded("tag_references")
-GUARDED = (APPROVALS, SESSIONS, HEADS, LABELS, REFERENCES)
+CATALOG = _guarded("catalog")
+CHANGES = _guarded("changes")
+GUARDED = (APPROVALS, SESSIONS, HEADS, LABELS, REFERENCES, CATALOG, CHANGES)
 
 ANCHORS = Table(
     "anchors",

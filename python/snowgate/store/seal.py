@@ -52,6 +52,12 @@ class TableState:
     def __len__(self) -> int:
         return sum(map(len, self._buckets))
 
+    def copy(self) -> TableState:
+        """Another with the same rows. No bucket is ever changed in place."""
+        other = TableState()
+        other._buckets, other._digests = [*self._buckets], [*self._digests]
+        return other
+
     def mac(self, row_id: str) -> bytes | None:
         """The MAC the row must have, or None where there is none."""
         return self._buckets[_bucket(row_id)].get(row_id)

@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +136,38 @@ class ObjectRows:
 
     def put(self, name: tuple[str, str, str], body: dict[str, object]) -> None:
         """Write the row of an object, durably."""
-        self._table.put(orjson.dumps(name).decode(), {**body, "name": list(name)})
+        self.put_all({name: body})
+
+    def put_all(self, rows: Mapping[tuple[str, str, str], dict[str, object] | None]) -> None:
+        """Write the rows of many objects, durably, all or none of them; None deletes one."""
+        self._table.put_all(
+            {
+                orjson.dumps(name).decode(): None if body is None else {**body, "name": list(name)}
+                for name, body in rows.items()
+            }
+        )
 
     def load_all(self) -> list[dict[str, object]]:
         """All rows; `name` holds database, schema and name."""
+        return list(self._table.all())
+
+
+class Changes:
+    """Statements that are changing objects: the reference of each, and the objects."""
+
+    def __init__(self, table: GuardedTable) -> None:
+        self._table = table
+
+    def put(self, reference: str, names: Sequence[tuple[str, str, str]]) -> None:
+        """Write what a statement changes, durably."""
+        self._table.put(reference, {"reference": reference, "names": [*map(list, names)]})
+
+    def delete_all(self, references: Iterable[str]) -> None:
+        """Forget statements, durably."""
+        self._table.put_all(dict.fromkeys(references))
+
+    def load_all(self) -> list[dict[str, object]]:
+        """All statements, in no order."""
         return list(self._table.all())
 
 
@@ -165,6 +193,9 @@ class Store:
         self.labels = ObjectRows(tables[3])
         # Tags of Snowflake that columns were seen to carry.
         self.references = ObjectRows(tables[4])
+        # The catalog as it was in force last.
+        self.catalog = ObjectRows(tables[5])
+        self.changes = Changes(tables[6])
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:

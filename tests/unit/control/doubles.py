@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,12 +139,40 @@ class Labelled:
     broken: bool = False
 
     def put(self, key: tuple[str, str, str], body: dict[str, object]) -> None:
+        self.put_all({key: body})
+
+    def put_all(self, rows: Mapping[tuple[str, str, str], dict[str, object] | None]) -> None:
         if self.broken:
             raise StoreError("store cannot be used")
-        self.rows[key] = {**body, "name": list(key)}
+        for key, body in rows.items():
+            self.rows.pop(key, None)
+            if body is not None:
+                self.rows[key] = {**body, "name": list(key)}
 
     def load_all(self) -> list[dict[str, object]]:
         return [*self.rows.values()]
+
+
+@dataclass
+class Underway:
+    """A store of changes in memory, whose disk can fail."""
+
+    rows: dict[str, list[list[str]]] = field(default_factory=dict)
+    broken: bool = False
+
+    def put(self, reference: str, names: Sequence[tuple[str, str, str]]) -> None:
+        if self.broken:
+            raise StoreError("store cannot be used")
+        self.rows[reference] = [*map(list, names)]
+
+    def delete_all(self, references: Iterable[str]) -> None:
+        if self.broken:
+            raise StoreError("store cannot be used")
+        for reference in references:
+            self.rows.pop(reference, None)
+
+    def load_all(self) -> list[dict[str, object]]:
+        return [{"reference": one, "names": names} for one, names in self.rows.items()]
 
 
 @dataclass

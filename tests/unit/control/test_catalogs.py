@@ -15,12 +15,13 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CHANGE_LIMIT_S, CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
+from snowgate.control.last import LastCatalog
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import UNSETTLED_S, Quarantine
 from snowgate.control.references import TagReferences
 from snowgate.sql.catalog import Catalog
 
-from .doubles import Labelled, Ledger, Snowflake, catalog, current, name, table
+from .doubles import Labelled, Ledger, Snowflake, Underway, catalog, current, name, table
 
 MAX_AGE_S = 60.0
 T = frozenset({name("T")})
@@ -48,13 +49,28 @@ class Desk:
 
 
 @asynccontextmanager
-async def keeping(holds: Catalog) -> AsyncGenerator[Desk]:
-    now, snowflake, quarantine = current(None), Snowflake(holds), Quarantine()
-    store, ledger = Labelled(), Ledger()
+async def keeping(
+    holds: Catalog,
+    *,
+    kept: Labelled | None = None,
+    labels: Labelled | None = None,
+    underway: Underway | None = None,
+) -> AsyncGenerator[Desk]:
+    now, snowflake, quarantine = current(None), Snowflake(holds), Quarantine(underway or Underway())
+    store, ledger = labels or Labelled(), Ledger()
     settings = Settings("SNOWGATE", "WH", ("CRM",), MAX_AGE_S)
     references = TagReferences(Labelled())
+    last = LastCatalog(Labelled() if kept is None else kept)
     keeper = CatalogKeeper(
-        now, snowflake, settings, Labels(store), quarantine, Overlays(), references, ledger
+        now,
+        snowflake,
+        settings,
+        Labels(store),
+        quarantine,
+        Overlays(),
+        references,
+        last,
+        ledger,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(keeper.run)
@@ -344,3 +360,107 @@ async def test_labels_that_cannot_be_kept_leave_the_catalog_to_the_next_reading(
         desk.store.broken = False
         await desk.until_read()
         assert [fields["alert"] for _, fields in desk.ledger.entries] == ["tag-pattern"]
+
+
+# --- what outlives a crash
+
+
+async def test_a_pattern_that_lost_its_columns_while_the_gateway_was_down_alarms() -> None:
+    kept, labels = Labelled(), Labelled()
+    async with keeping(CRM, kept=kept, labels=labels) as desk:
+        await desk.until_read()
+    async with keeping(CRM.replacing({name("CUSTOMERS"): None}), kept=kept, labels=labels) as desk:
+        await desk.until_read()
+
+        [alert] = [fields for kind, fields in desk.ledger.entries if kind == "alert"]
+        assert alert["alert"] == "tag-pattern"
+        assert "CRM.PUBLIC.CUSTOMERS.EMAIL" in alert["detail"]
+    # It is told once, and whatever comes back under that name carries the tag.
+    async with keeping(CRM, kept=kept, labels=labels) as desk:
+        assert desk.ledger.entries == []
+        assert labels.rows[("CRM", "PUBLIC", "CUSTOMERS")]["columns"]
+
+
+async def test_tags_follow_what_was_renamed_while_the_gateway_was_down() -> None:
+    kept = Labelled()
+    async with keeping(CRM, kept=kept) as desk:
+        await desk.until_read()
+    moved = CRM.replacing({name("CUSTOMERS"): None, name("CLIENTS"): table("ID", "EMAIL")})
+    async with keeping(moved, kept=kept) as desk:
+        assert desk.tags("CLIENTS", "EMAIL") == {"pii"}
+        # What was there before has not taken anybody's place.
+        assert desk.tags("T", "ID") == frozenset()
+
+
+async def test_tags_follow_what_was_renamed_while_the_catalog_could_not_be_read(
+    autojump_clock: MockClock,
+) -> None:
+    async with keeping(CRM) as desk:
+        desk.snowflake.broken = True
+        await trio.sleep(MAX_AGE_S + 1)
+        assert desk.now.catalog is None
+        desk.snowflake.holds = CRM.replacing({name("CUSTOMERS"): table("ID", "MAIL")})
+        desk.snowflake.broken = False
+        await trio.sleep(5)
+
+        assert desk.tags("CUSTOMERS", "MAIL") == {"pii"}
+
+
+async def test_only_what_has_changed_of_the_catalog_is_written() -> None:
+    kept = Labelled()
+    async with keeping(CRM, kept=kept) as desk:
+        await desk.until_read()
+        kept.rows.clear()
+        desk.snowflake.holds = CRM.replacing({name("T"): table("ID", "NEW")})
+        await desk.until_read()
+        await desk.until_read()
+
+        assert set(kept.rows) == {("CRM", "PUBLIC", "T")}
+
+
+async def test_a_ddl_cut_short_by_a_crash_keeps_its_objects_in_quarantine(
+    autojump_clock: MockClock,
+) -> None:
+    """It may run yet: what was read at the start could be the definition before it (F8)."""
+    underway = Underway()
+    async with keeping(CRM, underway=underway) as desk:
+        await desk.quarantine.keep("r-1", T)
+        desk.quarantine.put("r-1", T)
+    async with keeping(CRM, underway=underway) as desk:
+        assert desk.now.catalog is not None
+        assert desk.quarantine.blocks("r-2", T)
+
+        await trio.sleep(UNSETTLED_S - MAX_AGE_S)
+        assert desk.quarantine.blocks("r-2", T)
+        await trio.sleep(2 * MAX_AGE_S)
+        assert not desk.quarantine.blocks("r-2", T)
+        assert underway.rows == {}
+
+
+async def test_a_ddl_that_ended_before_the_crash_leaves_nothing() -> None:
+    underway = Underway()
+    async with keeping(CRM, underway=underway) as desk:
+        await desk.quarantine.keep("r-1", T)
+        desk.quarantine.put("r-1", T)
+        assert underway.rows
+        await desk.keeper.changed(outcome("r-1"))
+        await desk.until_read()
+
+        assert underway.rows == {}
+
+
+async def test_what_cannot_be_kept_after_a_reading_is_tried_again() -> None:
+    underway = Underway()
+    async with keeping(CRM, underway=underway) as desk:
+        await desk.quarantine.keep("r-1", T)
+        desk.quarantine.put("r-1", T)
+        underway.broken = True
+        await desk.keeper.changed(outcome("r-1"))
+        await desk.until_read()
+        assert underway.rows
+        assert desk.now.catalog is not None
+
+        underway.broken = False
+        await desk.until_read()
+        await desk.until_read()
+        assert underway.rows == {}

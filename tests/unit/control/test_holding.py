@@ -27,6 +27,7 @@ from .doubles import (
     InProcess,
     Labelled,
     Refusing,
+    Underway,
     catalog,
     current,
     name,
@@ -126,7 +127,7 @@ class Room:
 @pytest.fixture
 def room(session: dict[str, Any]) -> Room:
     now = current(catalog(T=table("A")), HOLD_DDL)
-    desk, quarantine = Desk(), Quarantine()
+    desk, quarantine = Desk(), Quarantine(Underway())
     judge = Judge(now, InProcess(now), Labels(Labelled()), quarantine, Overlays())
     return Room(desk, now, quarantine, judge, Holding(desk, judge), session)
 

@@ -28,6 +28,7 @@ from .doubles import (
     InProcess,
     Labelled,
     Refusing,
+    Underway,
     catalog,
     current,
     name,
@@ -88,7 +89,7 @@ class Court:
 
 def court(session: dict[str, Any], *rules: Rule, known: Catalog | None = CRM) -> Court:
     now = current(known, *(rules or (ALLOW_ALL, MASK_PII)))
-    quarantine, store, analyst = Quarantine(), Labelled(), InProcess(now)
+    quarantine, store, analyst = Quarantine(Underway()), Labelled(), InProcess(now)
     overlays = Overlays()
     judge = Judge(now, analyst, Labels(store), quarantine, overlays)
     made = Court(now, quarantine, store, analyst, judge, session, overlays)

@@ -20,7 +20,7 @@ async def test_a_label_is_durable_before_the_statement_goes_on() -> None:
     assert await Labels(store).move(BEFORE, after)
 
     assert store.rows[("CRM", "PUBLIC", "T")]["columns"] == [
-        {"name": "A", "tags": ["pii"], "derived": False, "unknown": False}
+        {"name": "A", "type": "", "tags": ["pii"], "derived": False, "unknown": False}
     ]
 
 

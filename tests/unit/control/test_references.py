@@ -13,6 +13,7 @@ from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
+from snowgate.control.last import LastCatalog
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import LOOKED_IN_TURN, TagReferences
@@ -21,7 +22,17 @@ from snowgate.policy.pattern import parse_pattern
 from snowgate.policy.rules import Policy, SnowflakeTag, compile_policy
 from snowgate.sql.catalog import Catalog
 
-from .doubles import ALLOW_ALL, MASK_PII, Labelled, Ledger, Snowflake, catalog, name, table
+from .doubles import (
+    ALLOW_ALL,
+    MASK_PII,
+    Labelled,
+    Ledger,
+    Snowflake,
+    Underway,
+    catalog,
+    name,
+    table,
+)
 from .test_catalogs import outcome
 
 PII = ObjectName("GOVERNANCE", "TAGS", "PII")
@@ -45,7 +56,7 @@ class Account:
     references: Labelled = field(default_factory=Labelled)
     labels: Labelled = field(default_factory=Labelled)
     ledger: Ledger = field(default_factory=Ledger)
-    quarantine: Quarantine = field(default_factory=Quarantine)
+    quarantine: Quarantine = field(default_factory=lambda: Quarantine(Underway()))
 
     def set(self, place: str, column: str, value: str = "yes", *, late: bool = False) -> None:
         """Tag a column upstream; `late`: the bulk view does not know yet."""
@@ -70,6 +81,7 @@ class Account:
             self.quarantine,
             Overlays(),
             TagReferences(self.references),
+            LastCatalog(Labelled()),
             self.ledger,
         )
         async with trio.open_nursery() as nursery:

@@ -145,6 +145,65 @@ def test_the_last_ledger_head_is_remembered(path: Path) -> None:
         assert store.ledger_head(head.origin) == head
 
 
+def test_rows_of_objects_are_written_together(path: Path) -> None:
+    with Store.open(path, KEY) as store:
+        store.catalog.put_all({("A", "B", "C"): {"n": 1}, ("A", "B", "D"): {"n": 2}})
+        store.catalog.put_all({("A", "B", "C"): None, ("A", "B", "D"): {"n": 3}})
+        store.catalog.put_all({("A", "B", "gone"): None})
+        store.references.put(("A", "B", "C"), {"n": 4})
+
+    with Store.open(path, KEY) as store:
+        assert store.catalog.load_all() == [{"n": 3, "name": ["A", "B", "D"]}]
+        assert store.references.load_all() == [{"n": 4, "name": ["A", "B", "C"]}]
+        assert store.labels.load_all() == []
+
+
+def test_of_rows_that_cannot_all_be_written_none_is(path: Path) -> None:
+    with Store.open(path, KEY) as store:
+        store.catalog.put(("A", "B", "C"), {"n": 1})
+        with pytest.raises(StoreError, match="JSON"):
+            store.catalog.put_all({("A", "B", "C"): {"n": 2}, ("A", "B", "D"): {"n": object()}})
+        store.catalog.put(("A", "B", "E"), {"n": 3})
+
+    with Store.open(path, KEY) as store:
+        assert sorted(str(row["n"]) for row in store.catalog.load_all()) == ["1", "3"]
+
+
+def test_changes_under_way_outlive_the_process_and_are_forgotten(path: Path) -> None:
+    with Store.open(path, KEY) as store:
+        for reference in ("r-1", "r-2", "r-3"):
+            store.changes.put(reference, [("CRM", "PUBLIC", "T"), ("CRM", "PUBLIC", "")])
+        store.changes.delete_all(["r-1", "r-3", "r-9"])
+
+    with Store.open(path, KEY) as store:
+        assert store.changes.load_all() == [
+            {"reference": "r-2", "names": [["CRM", "PUBLIC", "T"], ["CRM", "PUBLIC", ""]]}
+        ]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "DELETE FROM changes",
+        "DELETE FROM tag_references",
+        "DELETE FROM catalog",
+        "UPDATE tag_references SET body = replace(body, 'PII', 'XXX')",
+        "UPDATE changes SET body = replace(body, 'CRM', 'CRX')",
+    ],
+)
+def test_what_keeps_tags_and_quarantine_cannot_be_taken_away_by_hand(
+    path: Path, attack: str
+) -> None:
+    with Store.open(path, KEY) as store:
+        store.changes.put("r-1", [("CRM", "PUBLIC", "T")])
+        store.references.put(("CRM", "PUBLIC", "T"), {"columns": {"C": [["G", "T", "PII", "x"]]}})
+        store.catalog.put(("CRM", "PUBLIC", "T"), {"columns": []})
+    rewrite(path, attack)
+
+    with pytest.raises(StoreError, match="store table"):
+        Store.open(path, KEY)
+
+
 ATTACKS: dict[str, list[str]] = {
     "edit a field": ["UPDATE approvals SET body = replace(body, 'ETL', 'ACCOUNTADMIN')"],
     "edit a version": ["UPDATE approvals SET version = version + 1 WHERE id = 'a1'"],
