@@ -17,7 +17,7 @@ from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
 from sqlglot import exp
 
-from snowgate_standin import SERVER_VERSION, data, encode, history, local
+from snowgate_standin import SERVER_VERSION, data, encode, history, local, routines
 from snowgate_standin.access import Access, target
 from snowgate_standin.catalog import Catalog, resolve
 from snowgate_standin.columns import Column, column, of_arrow
@@ -63,6 +63,26 @@ class Job(Protocol):
         """A context in which the query is on this connection and may be interrupted."""
 
 
+@dataclasses.dataclass(slots=True)
+class _Step:
+    """A statement inside a procedure."""
+
+    job: Job
+    sql: str
+    binds: list[Any] | None = None
+    batch: list[list[Any]] | None = None
+    describe_only: bool = False
+
+    def setting(self, name: str) -> Any:
+        return self.job.setting(name)
+
+    def wait(self, seconds: float) -> None:
+        self.job.wait(seconds)
+
+    def running(self, duck: Any) -> Any:
+        return self.job.running(duck)
+
+
 class Engine:
     """DuckDB behind fakesnow, the roles and the catalog of the process."""
 
@@ -74,7 +94,8 @@ class Engine:
         self.catalog = Catalog(self._fake.duck_conn)
         self.catalog.add_database("CRM")
         self.access = Access(self.roles, self.catalog)
-        self.local = local.Local(self.access, self.catalog)
+        self.routines = routines.Routines(self._fake.duck_conn)
+        self.local = local.Local(self.access, self.catalog, self.routines)
         self.tags = Tags(self.access, self.catalog, settings.usage_latency_s)
         data.fill(seed._duck_conn, settings.big_rows)
         view = "CREATE VIEW V_CUSTOMERS AS SELECT * FROM CUSTOMERS"
@@ -130,6 +151,8 @@ class Engine:
         if isinstance(expression, exp.Command) and (inner := local.explained(stripped)):
             with session.lock:
                 return self.local.explain(session, sqlglot.parse_one(inner, read="snowflake"))
+        if routines.is_call(stripped):
+            return self._call(session, stripped, job)
         with session.lock:
             job.wait(0)
             answer = self.tags.answer(session, stripped)
@@ -137,8 +160,13 @@ class Engine:
             if answer is not None:
                 return answer
             given = self.tags.taken_out(session, expression)
-            self._current(session, expression)
+            if not routines.created(expression):
+                self._current(session, expression)
             self.access.check(session, expression)
+            if routines.created(expression):
+                said = self.routines.change(session, expression)
+                self._recent.clear()
+                return local.status(local.DDL, said)
             plan = self._preparation(session)
             traced = origins(expression, session, self.catalog)
             prepared = plan.run(expression.copy(), sql)
@@ -161,6 +189,22 @@ class Engine:
             elif isinstance(expression, exp.Drop) and not job.describe_only:
                 self.tags.dropped(session, expression)
             return result
+
+    def _call(self, session: Session, sql: str, job: Job) -> Result:
+        """Run a procedure as its owner; the result of its last statement is the result."""
+        with session.lock:
+            procedure = self.routines.procedure(session, sql, job.binds)
+        if job.describe_only:
+            return local.status(local.CALL)
+        caller = session.role, session.secondary
+        result = local.status(local.CALL)
+        try:
+            session.role, session.secondary = procedure.owner, "NONE"
+            for statement in procedure.statements:
+                result = self._execute(session, _Step(job, statement))
+        finally:
+            session.role, session.secondary = caller
+        return result
 
     def _current(self, session: Session, expression: exp.Expression) -> None:
         """Refuse unqualified names where no database or schema is current."""
@@ -344,6 +388,7 @@ class Engine:
             self.catalog,
             values,
             scan=lambda query_id: self._scan(session, query_id),
+            routines=self.routines,
             history=lambda: history.register(session, self.history()),
             usage=lambda: self.tags.usage(session),
             effective=lambda name: self.tags.effective(session, name),
@@ -352,6 +397,8 @@ class Engine:
     def _ddl(self, session: Session, given: list[exp.Expression]) -> str:
         if len(given) < 2 or function_name(given[1]):
             raise unsupported("GET_DDL of a name that is not a literal")
+        if given[0].name.upper() in routines.KINDS:
+            return self.routines.ddl(session, given[0].name.upper(), given[1].name)
         name = resolve(exp.to_table(given[1].name, dialect="snowflake"), session)
         self.access.visible(session, name, "Object")
         return self.catalog.ddl(session, given[0].name, name)

@@ -17,11 +17,13 @@ from snowgate_standin.columns import text
 from snowgate_standin.errors import SnowflakeError, insufficient, missing, syntax, unsupported
 from snowgate_standin.result import Result
 from snowgate_standin.roles import EVERYTHING, Name, Role
+from snowgate_standin.routines import FUNCTION, PROCEDURE, Routines
 from snowgate_standin.session import PARAMETERS
 
 if TYPE_CHECKING:
     from snowgate_standin.session import Session
 
+CALL = 0x1000
 SELECT, EXPLAIN, ALTER_SESSION, USE = 0x1000, 0x2000, 0x4100, 0x4300
 SHOW, DESCRIBE, TCL, DDL, GET, PUT = 0x4400, 0x4500, 0x5000, 0x6000, 0x7101, 0x7102
 
@@ -61,7 +63,8 @@ def _plain(name: str) -> str:
 class Local:
     """Answers what needs no DuckDB, or returns None."""
 
-    def __init__(self, access: Access, catalog: Catalog) -> None:
+    def __init__(self, access: Access, catalog: Catalog, routines: Routines) -> None:
+        self._routines = routines
         self._access = access
         self._catalog = catalog
         self._roles = access.roles
@@ -102,11 +105,6 @@ class Local:
             return self._show(session, rest)
         if verb == "EXPLAIN":
             return None
-        if verb == "CALL":
-            name = rest.split("(", 1)[0]
-            raise SnowflakeError(
-                "002140", "42601", f"SQL compilation error:\nUnknown function {name}"
-            )
         if verb in ("SET", "UNSET"):
             return None
         if verb in ("CREATE", "ALTER", "DROP", "EXECUTE", "UNDROP", "COPY", "REMOVE", "RM"):
@@ -273,7 +271,11 @@ class Local:
             known = PARAMETERS | session.parameters
             rows = [[name, str(value).lower()] for name, value in sorted(known.items())]
             return texts(["key", "value"], rows, SHOW)
-        if rest.startswith(("USER FUNCTIONS", "EXTERNAL FUNCTIONS")):
+        if rest.startswith(("USER FUNCTIONS", "PROCEDURES", "USER PROCEDURES")):
+            kind = PROCEDURE if "PROCEDURES" in rest else FUNCTION
+            names = ["name", "schema_name", "catalog_name", "arguments"]
+            return texts(names, self._routines.rows(kind), SHOW)
+        if rest.startswith("EXTERNAL FUNCTIONS"):
             return texts(functions.COLUMNS, [], SHOW)
         if rest.startswith("BUILTIN FUNCTIONS"):
             return texts(functions.COLUMNS, functions.rows(), SHOW)

@@ -19,7 +19,9 @@ from sqlglot.tokens import TokenType
 from snowgate_standin.catalog import Catalog, resolve
 from snowgate_standin.columns import Column
 from snowgate_standin.errors import SnowflakeError
+from snowgate_standin.functions import TABLE_FUNCTIONS
 from snowgate_standin.roles import USAGE_VIEW, Name
+from snowgate_standin.routines import Routines
 
 if TYPE_CHECKING:
     from snowgate_standin.session import Session
@@ -120,6 +122,7 @@ class Preparation:
     catalog: Catalog
     values: Mapping[str, Callable[[list[exp.Expression]], str | None]]
     scan: Callable[[str], str]
+    routines: Routines
     history: Callable[[], str]
     usage: Callable[[], str]
     effective: Callable[[Name], str]
@@ -185,6 +188,8 @@ class Preparation:
             return self._rows_of(node)
         if isinstance(node, exp.Table) and resolve(node, self.session) == USAGE_VIEW:
             return exp.to_table(self.usage())
+        if isinstance(node, exp.Table):
+            return self.routines.table(node)
         if type(node) in _CLOCKS:
             return exp.Anonymous(this=_CLOCKS[type(node)])
         if isinstance(node, exp.Struct) and len(node.expressions) == 1:
@@ -194,6 +199,8 @@ class Preparation:
                 return sqlglot.parse_one(text, read="snowflake")
         if isinstance(node, exp.Div) and not _harmless(node.expression):
             return self._division(node)
+        if isinstance(node, exp.Anonymous) and isinstance(node.this, exp.Identifier):
+            node.set("this", node.this.name)
         name = function_name(node)
         if name == "SYSTEM$WAIT":
             return exp.Literal.string(self._wait(node.expressions))
@@ -215,8 +222,11 @@ class Preparation:
         elif name == "TAG_REFERENCES_ALL_COLUMNS":
             of = exp.to_table(call.expressions[0].name, dialect="snowflake")
             table = exp.to_table(self.effective(resolve(of, self.session)))
-        else:
+        elif name in TABLE_FUNCTIONS:
             return node
+        else:
+            # One of a user: DuckDB takes its macro without the word TABLE.
+            table = exp.Table(this=node.this)
         if node.args.get("alias"):
             table.set("alias", node.args["alias"])
         return table
