@@ -147,11 +147,7 @@ class Gateway:
                 labels = Labels(store.labels)
                 quarantine = Quarantine(store.changes)
                 overlays = Overlays()
-                judge = Judge(current, analysts, labels, quarantine, overlays)
-                logins = Logins(verifier, config.account, config.roles, config.issuers)
-                holding = Holding(desk, judge)
-                rows = SessionRows(store.sessions, overlays)
-                catalogs = CatalogKeeper(
+                keeper = CatalogKeeper(
                     current,
                     calls,
                     config.upstream.catalog,
@@ -162,6 +158,10 @@ class Gateway:
                     LastCatalog(store.catalog),
                     calls,
                 )
+                judge = Judge(current, analysts, labels, quarantine, overlays, keeper.confirm)
+                logins = Logins(verifier, config.account, config.roles, config.issuers)
+                holding = Holding(desk, judge)
+                rows = SessionRows(store.sessions, overlays)
                 stopped = trio.Event()
 
                 async def on_stopped(_: object) -> None:
@@ -177,8 +177,8 @@ class Gateway:
                         "consume": holding.consume,
                         "held": holding.held,
                         "cancel_hold": holding.cancel,
-                        "catalog_changed": catalogs.changed,
-                        "statement_over": catalogs.over,
+                        "catalog_changed": keeper.changed,
+                        "statement_over": keeper.over,
                         "session_opened": rows.open,
                         "session_changed": rows.change,
                         "session_closed": rows.close,
@@ -193,7 +193,7 @@ class Gateway:
                 heads = HeadKeeper(gate, store, ledger_origin(config))
                 nursery.start_soon(desk.run)
                 nursery.start_soon(heads.run)
-                await nursery.start(catalogs.run)
+                await nursery.start(keeper.run)
                 await nursery.start(CatalogCopy(current, paths.catalog).run)
                 nursery.start_soon(report_missing_roles, calls, calls, config.roles)
                 if config.api is not None:

@@ -9,11 +9,13 @@ import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
+from snowgate.config.policy import PolicyShape
 from snowgate.config.reader import Document, Location
-from snowgate.config.rules import MatchShape, PolicyShape, RuleShape
+from snowgate.config.rules import MatchShape, RuleShape
 from snowgate.config.shape import ConfigShape, IssuerShape, ListenShape
 from snowgate.config.text import shown, suggest
 from snowgate.identity.settings import IssuerSettings, check
+from snowgate.model.routine import RoutineKind, Signature
 
 # Without one of these a rule gives its groups to all branches and pull requests (F6).
 _GITHUB = ("/environment", "/job_workflow_ref", "/ref")
@@ -62,6 +64,21 @@ def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[
                 "no enforced rule masks this tag, so its values are void for everybody",
                 f"add a rule that matches `tag: {tag}` with a `mask:`",
             )
+    _check_registry(document, shape)
+
+
+def _check_registry(document: Document, shape: PolicyShape) -> None:
+    """Each routine stands there once: two entries would be two opinions of one body."""
+    first: dict[tuple[RoutineKind, Signature], int] = {}
+    for at, routine in enumerate(shape.registry):
+        key = (routine.kind, routine.signature)
+        if key in first:
+            document.blame(
+                ("registry", at, routine.kind.value),
+                f"entry {first[key] + 1} is about this {routine.kind.value} too",
+                "keep one of them",
+            )
+        first.setdefault(key, at)
 
 
 def check_config(document: Document, shape: ConfigShape) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from snowgate.config.checks import check_config, check_policy, check_settings
+from snowgate.config.policy import PolicyShape
 from snowgate.config.reader import MAX_BYTES, Document, Location, read_document
-from snowgate.config.rules import PolicyShape
 from snowgate.config.shape import ApiShape, ConfigShape, IssuerShape, ListenShape, UpstreamShape
 from snowgate.config.source import Source
 from snowgate.config.translate import validate

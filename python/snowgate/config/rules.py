@@ -1,4 +1,4 @@
-"""The `rules:` of the file, and what they and `tags:` compile to.
+"""The `rules:` of the file, and what they compile to.
 
 The shapes of a rule. Each finds what is wrong with itself; what needs the rest of the file (does a
 tag exist, may anybody give a group) is in `checks`.
@@ -37,7 +37,7 @@ from snowgate.config.fields import (
     one_of,
     raise_all,
 )
-from snowgate.config.tags import Database, Object, Schema, Tag
+from snowgate.config.tags import Database, Object, Schema
 from snowgate.config.text import suggest
 from snowgate.model.statement import StatementClass
 from snowgate.model.verdict import MaskKind
@@ -54,10 +54,8 @@ from snowgate.policy.rules import (
     HoldFor,
     Mask,
     Match,
-    Policy,
     Rule,
     Who,
-    compile_policy,
 )
 
 DEFAULT_REMEDY = "ask the policy's owner, or write a statement that the rule does not match"
@@ -352,22 +350,6 @@ class RuleShape(Shape):
         if self.mask is not None:
             return self.mask
         return Allow(propagate=self.allow is not None and self.allow.propagate)
-
-
-class PolicyShape(Shape):
-    """The two keys of a policy, alone in a file or in the whole configuration."""
-
-    tags: dict[TagName, Tag] = Field(default_factory=dict)
-    rules: list[RuleShape]
-
-    def compiled(self) -> Policy:
-        """The policy; its rules' names must be unique (`checks.check_policy`)."""
-        named = self.tags.items()
-        return compile_policy(
-            [one for tag, shape in named for one in shape.patterns(tag)],
-            [rule.compiled() for rule in self.rules],
-            [one for tag, shape in named for one in shape.sources(tag)],
-        )
 
 
 def key_of(shape: type[BaseModel], name: str) -> str:

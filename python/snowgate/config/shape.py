@@ -31,7 +31,7 @@ from snowgate.config.fields import (
     between,
     sized,
 )
-from snowgate.config.rules import PolicyShape
+from snowgate.config.policy import PolicyShape
 
 
 class TlsShape(Shape):

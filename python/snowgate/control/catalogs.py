@@ -23,9 +23,12 @@ from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import Tagged, TagReferences
 from snowgate.errors import SnowgateError
 from snowgate.model.ports import Recorder, UpstreamReader
+from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.catalog_reader import read_catalog
 from snowgate.sql.codec import change_between
+from snowgate.sql.routine_reader import read_routines
+from snowgate.sql.routines import mismatches
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ class CatalogKeeper:
         self._recorder = recorder
         self._watch = PatternWatch()
         self._watched = False
+        self._mismatches: frozenset[str] = frozenset()
         self._wanted = trio.Event()
         self._was_read = trio.Event()
         # When the reading in force began: by trio's clock, and by the quarantine's marks.
@@ -149,11 +153,45 @@ class CatalogKeeper:
             self._wanted_mark = self._quarantine.mark()
             self._wanted.set()
 
+    async def confirm(self, names: frozenset[ObjectName]) -> bool:
+        """Read back procedures that are about to be called (F18).
+
+        Cancel-safe: what was read is put in force as a whole or not at all.
+
+        Returns:
+            Whether they are what the catalog in force says. If not, what they are is in force now.
+
+        Raises:
+            UpstreamError: They could not be read.
+        """
+        registry = self._current.policy.registry
+        databases = sorted({name.database for name in names})
+        read = await read_routines(self._reader, databases, registry, names)
+        before = self._current.catalog
+        if before is None:
+            return False
+        now = before.with_procedures({name: read.get(name, ()) for name in names}, registry)
+        if now.routines == before.routines:
+            return True
+        self._current.replace_catalog(now)
+        await self._tell_mismatches(now)
+        return False
+
+    async def _tell_mismatches(self, catalog: Catalog) -> None:
+        """Alert once about each routine that is not what the registry vetted."""
+        found = frozenset(mismatches(catalog))
+        new, self._mismatches = found - self._mismatches, found
+        for detail in sorted(new):
+            await self._alert("registry-mismatch", detail)
+
     async def _try(self) -> None:
         """Read the catalog; on failure what is in force stays."""
         began_s, mark = trio.current_time(), self._quarantine.mark()
         try:
-            read = await read_catalog(self._reader, self._settings.databases)
+            databases, registry = self._settings.databases, self._current.policy.registry
+            read = await read_catalog(self._reader, databases)
+            found = await read_routines(self._reader, databases, registry)
+            read = read.replacing({}, routines=found)
             await self._put(read)
         except SnowgateError as error:
             self._problem = str(error)
@@ -200,6 +238,7 @@ class CatalogKeeper:
             )
             self._watch.told(one)
         await self._tell_tags(said)
+        await self._tell_mismatches(found)
         # From here on nothing waits: labels moved meanwhile are on the catalog as well.
         catalog = self._labels.onto(found)
         present = self._current.catalog

@@ -50,7 +50,8 @@ async def tagged(catalog: Catalog, policy: Policy) -> tuple[Catalog, Matches]:
             tags = column.tags | {one.tag for one in found}
             columns.append(replace(column, tags=tags) if found else column)
         tables[name] = replace(table, columns=tuple(columns))
-    return catalog.replacing(tables), {one: frozenset(places) for one, places in matches.items()}
+    marked = catalog.replacing(tables).with_registry(policy.registry)
+    return marked, {one: frozenset(places) for one, places in matches.items()}
 
 
 @dataclass(frozen=True, slots=True)

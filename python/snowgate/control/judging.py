@@ -9,8 +9,9 @@ the quarantine are in force, so that no other verdict of an older epoch is used 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -22,7 +23,13 @@ from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine, affected
 from snowgate.control.question import namespace_of, subject_of
-from snowgate.control.refusals import CATALOG_UNAVAILABLE, PASSING, QUARANTINED
+from snowgate.control.refusals import (
+    CATALOG_UNAVAILABLE,
+    PASSING,
+    QUARANTINED,
+    REGISTRY_UNREAD,
+)
+from snowgate.errors import SnowgateError
 from snowgate.model.statement import (
     Namespace,
     ObjectName,
@@ -35,6 +42,10 @@ from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
 from snowgate.sql.codec import Change
 
+log = logging.getLogger(__name__)
+
+# A procedure that is another one each time it is read back is none to rely on.
+MAX_READ_BACK = 3
 # Most DDL takes less, so that a reader beside it only sees a slow answer.
 QUARANTINE_WAIT_S = 2.0
 # A client that was faster than the first reading of the catalog waits for it; the gate waits 5 s.
@@ -62,6 +73,10 @@ class Analyst(Protocol):
         """Analyse a text, when its principal's turn comes."""
 
 
+# Whether procedures are what the catalog in force says; if not, another one is in force now.
+Confirm = Callable[[frozenset[ObjectName]], Awaitable[bool]]
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A statement, its verdict, and what was in force when both were made.
@@ -85,7 +100,8 @@ class Judged:
     @property
     def changes_catalog(self) -> bool:
         """Whether the catalog must be read again after it."""
-        return self.statement.kind in _CHANGES_CATALOG
+        called = self.statement.kind is StatementClass.CALL and bool(self.statement.writes)
+        return called or self.statement.kind in _CHANGES_CATALOG
 
     @property
     def moves(self) -> bool:
@@ -96,7 +112,8 @@ class Judged:
     def touched(self) -> frozenset[ObjectName]:
         """Objects it reads, writes or names."""
         statement = self.statement
-        return frozenset({*statement.reads, *statement.writes, *statement.unknown_sources})
+        named = (*statement.reads, *statement.writes, *statement.unknown_sources)
+        return frozenset({*named, *statement.calls})
 
     def fields(self) -> dict[str, Any]:
         """The answer to the gate."""
@@ -133,9 +150,13 @@ class Judged:
 
     @property
     def _moves_something(self) -> bool:
-        """A verdict that lets it run must be asked for each time: each run is quarantined."""
+        """Whether a verdict that lets it run must be asked for each time.
+
+        Each run is quarantined, or its procedure read back.
+        """
         runs = self.verdict.decision is not Decision.DENY
-        return runs and self.moves
+        called = self.statement.kind is StatementClass.CALL
+        return runs and (called or self.moves)
 
     def message(self, reference: str) -> str:
         """A denial as the client reads it."""
@@ -155,6 +176,7 @@ class Judge:
         labels: Where tags go that a statement moves.
         quarantine: Where objects go that a statement changes.
         overlays: Temporary objects of each session.
+        confirm: Reads procedures back before they are called; without it none is.
         clock: Unix time.
     """
 
@@ -165,6 +187,7 @@ class Judge:
         labels: Labels,
         quarantine: Quarantine,
         overlays: Overlays,
+        confirm: Confirm | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._current = current
@@ -172,6 +195,7 @@ class Judge:
         self._labels = labels
         self._quarantine = quarantine
         self._overlays = overlays
+        self._confirm = confirm
         self._clock = clock
         self._approved: dict[str, None] = {}
 
@@ -237,6 +261,8 @@ class Judge:
     ) -> Judged:
         """As `look`; what touches an object in quarantine waits for a moment, and is then denied.
 
+        A procedure that is about to be called is read back first (F18).
+
         Args:
             session: The session of the question.
             namespace: Where names resolve.
@@ -246,18 +272,36 @@ class Judge:
             run: Whether it is to be forwarded. The reply of what has run is shown if it has no rows
                 of data.
         """
-        until_s = trio.current_time() + QUARANTINE_WAIT_S
+        until_s, readings = trio.current_time() + QUARANTINE_WAIT_S, 0
         while True:
             judged = await self.look(session, namespace, sql, binds)
             if judged.verdict.decision is Decision.DENY or not (run or judged.statement.query):
                 return judged
             names = judged.touched | judged.change.names
             if not self._quarantine.blocks(reference, names):
-                return judged
+                if not run or await self._confirmed(judged):
+                    return judged
+                readings += 1
+                if readings < MAX_READ_BACK:
+                    continue
+                subject = subject_of(dict(session), self._clock())
+                return _refused(judged.present, subject, REGISTRY_UNREAD, judged.statement)
             limit_s = max(0.0, until_s - trio.current_time())
             if not await self._quarantine.wait(reference, names, limit_s):
                 subject = subject_of(dict(session), self._clock())
                 return _refused(judged.present, subject, QUARANTINED, judged.statement)
+
+    async def _confirmed(self, judged: Judged) -> bool:
+        """Whether the procedure it calls, if any, is still as it was judged."""
+        if judged.statement.kind is not StatementClass.CALL:
+            return True
+        if self._confirm is None:
+            return False
+        try:
+            return await self._confirm(frozenset(judged.statement.calls))
+        except SnowgateError as error:
+            log.warning("a procedure could not be read back: %s", error)
+            return False
 
     async def release(self, judged: Judged, reference: str, *, run: bool = True) -> Judged:
         """Prepare for a statement that is about to be forwarded, or has been (F8, F16).

@@ -14,6 +14,11 @@ CATALOG_UNAVAILABLE = Refusal(
     "the gateway could not read Snowflake's catalog, so it cannot tell what is tagged",
     "try again in a minute; if it stays, tell the gateway's operator",
 )
+REGISTRY_UNREAD = Refusal(
+    "registry-unread",
+    "the gateway could not read back the procedure, so it cannot tell whether it is the vetted one",
+    "try again in a minute; if it stays, tell the gateway's operator",
+)
 TOO_MANY = Refusal(
     "busy",
     f"{MAX_WAITING} statements of this identity wait to be analysed already",

@@ -123,6 +123,7 @@ class Statement:
         query: It returns rows of data whose columns are predicted (SELECT, EXPLAIN excluded).
         unknown_sources: Objects it reads that the catalog does not know.
         tagged_constants: Distinct constants it compares with tagged columns (F1).
+        calls: Functions and procedures of users that it calls; all of them are vetted.
     """
 
     kind: StatementClass
@@ -141,6 +142,7 @@ class Statement:
     query: bool = False
     unknown_sources: tuple[ObjectName, ...] = ()
     tagged_constants: int = 0
+    calls: tuple[ObjectName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

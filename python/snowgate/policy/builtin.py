@@ -33,7 +33,8 @@ _ELSEWHERE = """
     pii_error_oracle
     unparsed one-statement empty unknown-form scripting dynamic-sql dynamic-name flow-operator
     result-by-id temporary-name stage-read file-transfer unregistered-procedure code-reach
-    unknown-function function-reads-by-name function-external function-delay
+    unknown-function registered-routine shadowed-function call-argument registry-mismatch
+    registry-unread function-reads-by-name function-external function-delay
     role-pin session-parameter session-variable
     analysis-limit busy catalog-unavailable quarantine control-plane
     unknown-endpoint request-body request-size request-time request-id-reuse token-request
@@ -56,7 +57,7 @@ RESERVED = frozenset(_ELSEWHERE.split()) | {
 
 # What reads the rows of its sources; DDL and SHOW only name them.
 _READS_ROWS = frozenset(
-    {C.SELECT, C.EXPLAIN, C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.UNLOAD, C.LOAD, C.CODE}
+    {C.SELECT, C.EXPLAIN, C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.UNLOAD, C.LOAD, C.CODE, C.CALL}
 )
 
 

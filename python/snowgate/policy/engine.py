@@ -37,8 +37,6 @@ from snowgate.policy.matching import (
 )
 from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
 
-# They return whatever somebody's code returns.
-_OPAQUE = frozenset({StatementClass.CALL, StatementClass.DYNAMIC})
 # A client's message gives that many reasons; the verdict names all rules.
 _MAX_REASONS = 3
 
@@ -177,11 +175,11 @@ def _run(
 ) -> Verdict:
     """The verdict on a statement that may run, now or once approved."""
     hidden = {tag for tag, view in views.items() if not view.clear}
-    opaque = statement.kind in _OPAQUE
+    opaque = _opaque(statement)
     unsure = opaque or bool(statement.unknown_sources)
     plan: MaskPlan | None = None
     rules: set[str] = set()
-    void_all = opaque
+    void_all = opaque or (statement.kind is StatementClass.CALL and (unsure or bool(hidden)))
     if statement.query or statement.kind is StatementClass.SELECT:
         if statement.columns is None:
             void_all = unsure or bool(hidden)
@@ -203,6 +201,12 @@ def _run(
         policy_digest=policy.digest,
         cacheable=hold is None,
     )
+
+
+def _opaque(statement: Statement) -> bool:
+    """Whether it returns whatever somebody's code returns, and nobody has vetted that code."""
+    called = statement.kind is StatementClass.CALL and not statement.calls
+    return called or statement.kind is StatementClass.DYNAMIC
 
 
 def _asks(hold: Hold) -> str:

@@ -2,7 +2,8 @@
 
 A statement is judged access by access: each object it writes, with its own class, and each object
 it reads, as `select` where the statement carries a query (`INSERT … SELECT`, `CREATE TABLE … AS`).
-So a rule over one schema says nothing about the other schemas that the same statement touches.
+CALL is judged as the procedure it calls: what that one writes, who vetted it has said. So a rule
+over one schema says nothing about the other schemas that the same statement touches.
 
 Where the statement does not tell (dropping a database names no table), the answer depends on what
 follows from it. Rules that tighten match when they could (`sure=False`), rules that loosen only
@@ -26,7 +27,7 @@ C = StatementClass
 # Not known which object: every part could be the one meant.
 ANYWHERE = ObjectName("", "", "")
 _CARRIES_QUERY = frozenset(
-    {C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.CREATE, C.ALTER, C.CODE, C.UNLOAD, C.LOAD}
+    {C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.CREATE, C.ALTER, C.CODE, C.UNLOAD, C.LOAD, C.CALL}
 )
 # All they touch is in `reads`, so that none means none.
 _PLACELESS = frozenset({C.SELECT, C.EXPLAIN, C.SESSION, C.USE, C.TRANSACTION})
@@ -84,9 +85,10 @@ class Access:
 def accesses(statement: Statement) -> tuple[Access, ...]:
     """All accesses of a statement; at least one is of its own class."""
     kind = statement.kind
-    found = [Access(kind, place, statement.object_kind) for place in statement.writes]
+    targets = statement.calls if kind is C.CALL else statement.writes
+    found = [Access(kind, place, statement.object_kind) for place in targets]
     for place in dict.fromkeys((*statement.reads, *statement.unknown_sources)):
-        if statement.writes == (place,):
+        if targets == (place,):
             continue  # its values stay where they are
         if kind in _CARRIES_QUERY:
             found.append(Access(C.SELECT, place))

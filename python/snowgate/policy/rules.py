@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 
+from snowgate.model.routine import Vetted
 from snowgate.model.statement import ObjectName, StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.moments import ALWAYS, When
@@ -198,6 +199,7 @@ class Policy:
         shadows: Rules that are only recorded, sorted by name.
         times: Every time that a rule asks for.
         snowflake: Tags that are taken over from Snowflake, sorted.
+        registry: Functions and procedures that were vetted, sorted.
     """
 
     tags: tuple[TagPattern, ...]
@@ -206,6 +208,7 @@ class Policy:
     shadows: tuple[Rule, ...] = ()
     times: frozenset[When] = frozenset()
     snowflake: tuple[SnowflakeTag, ...] = ()
+    registry: tuple[Vetted, ...] = ()
 
     def next_change_s(self, at_s: float) -> float | None:
         """The first moment after `at_s`, Unix time, at which a verdict may be another."""
@@ -227,15 +230,21 @@ class Policy:
 
 
 def compile_policy(
-    tags: Iterable[TagPattern], rules: Iterable[Rule], snowflake: Iterable[SnowflakeTag] = ()
+    tags: Iterable[TagPattern],
+    rules: Iterable[Rule],
+    snowflake: Iterable[SnowflakeTag] = (),
+    registry: Iterable[Vetted] = (),
 ) -> Policy:
-    """Bring tags and rules, in any order, into one form and name it by its digest."""
+    """Bring tags, rules and registry, in any order, into one form and name it by its digest."""
     ordered_tags = tuple(sorted(set(tags)))
     ordered_sources = tuple(sorted(set(snowflake)))
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
+    vetted = tuple(sorted(registry, key=lambda one: (one.kind.value, one.signature)))
     content = {"form": 2, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
     if ordered_sources:
         content["snowflake"] = _plain(ordered_sources)
+    if vetted:
+        content["registry"] = _plain(vetted)
     form = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return Policy(
         ordered_tags,
@@ -244,6 +253,7 @@ def compile_policy(
         tuple(rule for rule in ordered if not rule.enforce),
         frozenset(match.when for rule in ordered for match in rule.matches() if match.when.asks),
         ordered_sources,
+        vetted,
     )
 
 

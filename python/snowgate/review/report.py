@@ -29,7 +29,12 @@ def strictness(word: str) -> int:
 
 def objects_of(statement: Statement) -> list[str]:
     """Names of everything it touches, sorted."""
-    touched = {*statement.reads, *statement.writes, *statement.unknown_sources}
+    touched = {
+        *statement.reads,
+        *statement.writes,
+        *statement.calls,
+        *statement.unknown_sources,
+    }
     return sorted(map(str, touched))
 
 

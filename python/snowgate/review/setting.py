@@ -200,4 +200,5 @@ def _address(text: str) -> str:
 
 
 def _tagged(catalog: Catalog, policy: Policy) -> Catalog:
-    return catalog.with_tags([(each.tag, each.columns) for each in policy.tags])
+    tagged = catalog.with_tags([(each.tag, each.columns) for each in policy.tags])
+    return tagged.with_registry(policy.registry)

@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml, files, slots, temporary
+from snowgate.sql import callees, code, ddl, dml, files, routines, slots, temporary
 from snowgate.sql.catalog import NOTHING, Catalog
 from snowgate.sql.parser import parse_dml, parse_query
 from snowgate.sql.relations import Relation
@@ -194,6 +194,8 @@ def _examine(text: str, given: _Given, depth: int) -> Examined:
         return _code(head, given)
     if kind is StatementClass.UNLOAD:
         return _unload(head, given)
+    if kind is StatementClass.CALL:
+        return _call(head, given)
     return _other(head, kind, given)
 
 
@@ -202,7 +204,7 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     _refuse_stage(head)
     tree = parse_query(head.text)
     slots.check(tree, given.binds)
-    callees.check(head, tree)
+    callees.check(head, tree, state)
     relation = Walk(state).query(tree, None)
     kind = StatementClass.ACCOUNT_METADATA if state.metadata else StatementClass.SELECT
     statement = _found(head, kind, state)
@@ -242,6 +244,7 @@ def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement
         barrier=head.barrier,
         unknown_sources=tuple(sorted(state.unknown)),
         tagged_constants=len(state.constants),
+        calls=tuple(sorted(state.routines)),
     )
 
 
@@ -250,7 +253,7 @@ def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     _refuse_stage(head)
     tree = parse_dml(head.text)
     slots.check(tree, given.binds)
-    callees.check(head, tree)
+    callees.check(head, tree, state)
     written = dml.dml(Walk(state), tree)
     statement = replace(
         _found(head, kind, state),
@@ -297,10 +300,27 @@ def _use(head: StatementHead, given: _Given) -> Examined:
     return replace(given.unchanged(statement), namespace=namespace)
 
 
+def _call(head: StatementHead, given: _Given) -> Examined:
+    """A vetted procedure does what the registry says. Its arguments are constants."""
+    state = given.state()
+    _, overloads = routines.procedures(state, head)
+    value = routines.reach(Walk(state), overloads)
+    routines.sends(state, overloads, value)
+    targets = routines.writes(overloads)
+    routines.move(state, targets, value)
+    statement = replace(
+        _found(head, StatementClass.CALL, state), writes=targets, columns=None, read_only=False
+    )
+    return given.changed(head, statement, ddl.after_dml(given.catalog, state))
+
+
 def _code(head: StatementHead, given: _Given) -> Examined:
-    """Code is judged by its body as if it ran now, in another session (F18)."""
+    """Code is judged by its body as if it ran now, in another session, where it lives (F18)."""
     given = given.for_others()
     place = ddl.places(head, given.namespace).writes
+    for name in place:
+        routines.check_target(head, given.catalog, name)
+        given = replace(given, namespace=Namespace(name.database, name.schema))
     bodies = [
         body if isinstance(body, Statement) else _examine(body, given, MAX_DEPTH).statement
         for body in code.bodies(head, given.state())
@@ -319,6 +339,7 @@ def _code(head: StatementHead, given: _Given) -> Examined:
         violations=tuple(dict.fromkeys(v for body in bodies for v in body.violations)),
         barrier=head.barrier,
         unknown_sources=tuple(sorted({n for body in bodies for n in body.unknown_sources})),
+        calls=tuple(sorted({name for body in bodies for name in body.calls})),
     )
     return given.unchanged(statement)
 
@@ -328,7 +349,7 @@ def _unload(head: StatementHead, given: _Given) -> Examined:
     unload = files.unload(head, given.namespace)
     state = given.state()
     trees = [parse_query(query) for query in unload.queries]
-    callees.check(head, trees[0])
+    callees.check(head, trees[0], state)
     for tree in trees:
         Walk(state).query(tree, None)
     statement = replace(
@@ -346,10 +367,10 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
     if query is not None:
         state.namespace = ddl.namespace_of(head, given.namespace)
         tree: exp.Expr = parse_query(query)
-        callees.check(head, tree)
+        callees.check(head, tree, state)
         body = Walk(state).query(tree, None)
     if kind is StatementClass.LOAD:
-        files.check_load(head)
+        files.check_load(head, state)
     named = ddl.places(head, given.namespace)
     for source in named.reads:
         state.reads.add(source)

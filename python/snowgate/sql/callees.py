@@ -1,8 +1,8 @@
 """Function names of a statement, from its text.
 
 The lexer lists every name that stands before a bracket. Each must be a reviewed builtin, unquoted
-and without a prefix, or be explained by the tree as something else: the table of an INSERT with its
-columns, a CTE or an alias with its columns.
+and without a prefix, or be explained by the tree as something else: a function that was vetted, the
+table of an INSERT with its columns, a CTE or an alias with its columns.
 """
 
 from __future__ import annotations
@@ -12,29 +12,31 @@ from collections import Counter
 from sqlglot import exp
 
 from snowgate._core import StatementHead, classify
+from snowgate.sql import routines
 from snowgate.sql.calls import lookup, unreviewed
 from snowgate.sql.functions import builtins
 from snowgate.sql.names import fold
+from snowgate.sql.state import State
 
 # IDENTIFIER and the forms with their own syntax; they are checked where they stand.
 _FORMS = frozenset({"IDENTIFIER", "CAST", "TRY_CAST", "EXTRACT", "POSITION"})
 
 
-def check(head: StatementHead, tree: exp.Expr) -> None:
+def check(head: StatementHead, tree: exp.Expr, state: State) -> None:
     """Check every called name of a statement.
 
     Raises:
-        Refused: A name is no reviewed builtin, or does more than compute.
+        Refused: A name is no reviewed builtin, or does more than compute, and was not vetted.
     """
     strange: Counter[str] = Counter()
     for name, qualified in head.calls:
         if qualified or (name not in builtins() and name not in _FORMS):
             strange[name] += 1
         elif name not in _FORMS:
-            lookup(name)
+            lookup(state, name)
     if not strange:
         return
-    explained = _explained(tree)
+    explained = _explained(tree) + _vetted(tree, state)
     if head.verb in ("CREATE", "COPY") and head.target:
         # `CREATE TABLE t (a, b) AS …`, `COPY INTO t (a, b) FROM …`
         explained[head.target[-1]] += 1
@@ -43,11 +45,22 @@ def check(head: StatementHead, tree: exp.Expr) -> None:
             raise unreviewed(name)
 
 
-def check_text(tree: exp.Expr, text: str) -> None:
+def check_text(tree: exp.Expr, text: str, state: State) -> None:
     """As `check`, for a text that is an expression or a query inside another statement."""
     # A head is wanted for the names alone, so any verb will do.
     for head in classify(f"SELECT {text}").statements:
-        check(head, tree)
+        check(head, tree, state)
+
+
+def _vetted(tree: exp.Expr, state: State) -> Counter[str]:
+    """The last names of calls of vetted functions, and how often each is called."""
+    names: Counter[str] = Counter()
+    for node in tree.find_all(exp.Anonymous):
+        # `a.b.f(x)` is a chain whose last link is the call.
+        whole = node.parent if isinstance(node.parent, exp.Dot) else node
+        if routines.called(state, whole):
+            names[(routines.parts_of(whole) or [""])[-1]] += 1
+    return names
 
 
 def _explained(tree: exp.Expr) -> Counter[str]:

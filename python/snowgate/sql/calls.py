@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import columns, conversions, magnitude
+from snowgate.sql import columns, conversions, magnitude, routines
 from snowgate.sql.functions import Effect, Function, Role, builtins
 from snowgate.sql.names import dynamic_name, fold
 from snowgate.sql.relations import Scope
-from snowgate.sql.state import Refused
+from snowgate.sql.state import Refused, State
 from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of
 
 if TYPE_CHECKING:
@@ -52,10 +52,13 @@ _DATE_PARTS = frozenset(_DATE_PART_WORDS.split())
 
 def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
     """A call in an expression."""
+    overloads = routines.called(walk.state, node)
+    if overloads:
+        return routines.call(walk, node, scope, overloads)
     name = name_of(node)
     if name == "IDENTIFIER":
         return columns.by_name(walk, constant_argument(node), scope)
-    function = lookup(name)
+    function = lookup(walk.state, name)
     if function.role is Role.TABLE:
         raise Refused("unparsed", f"calls table function `{name}` as a value", "call it in FROM")
     nodes = [_argument(argument) for argument in node.expressions]
@@ -82,15 +85,16 @@ def name_of(node: exp.Anonymous) -> str:
     return node.this.upper()
 
 
-def lookup(name: str) -> Function:
+def lookup(state: State, name: str) -> Function:
     """The builtin of that name, if a statement may call it.
 
     Raises:
-        Refused: It is no reviewed builtin, or does more than compute.
+        Refused: It is no reviewed builtin, does more than compute, or shares its name here.
     """
     function = builtins().get(name)
     if function is None:
         raise unreviewed(name)
+    routines.check_builtin(state, name)
     if not function.trusted:
         raise Refused(
             f"function-{function.effect.value}",
@@ -112,7 +116,8 @@ def unreviewed(name: str) -> Refused:
     return Refused(
         "unknown-function",
         f"calls `{name}`, which is no builtin function that was reviewed",
-        "use builtin functions, unquoted and without a prefix",
+        "use builtin functions, unquoted and without a prefix, or ask the policy's owner to vet the"
+        " function: docs/policy/registry.md",
     )
 
 

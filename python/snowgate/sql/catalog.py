@@ -1,4 +1,4 @@
-"""What Snowflake's databases hold, as far as the gateway was told: tables, columns, tags, views.
+"""What Snowflake's databases hold, as far as the gateway was told: tables, views, tags, routines.
 
 Rule at the door: a value. A catalog never changes; a refresh, a policy change or a DDL makes
 another one. What it does not hold is unknown, and unknown is treated as tagged by everything.
@@ -13,11 +13,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
+from snowgate.model.routine import Overload, RoutineKind, Signature, Vetted, parse_signature
 from snowgate.model.statement import ObjectName
 from snowgate.sql.values import NO_TAGS, Family
 
@@ -70,6 +71,10 @@ class Table:
     opaque: bool = False
 
 
+# All functions and procedures of each name.
+Routines = dict[ObjectName, tuple[Overload, ...]]
+
+
 @dataclass(frozen=True)
 class Catalog:
     """Tables and views by full name.
@@ -78,19 +83,23 @@ class Catalog:
         tables: Tables, and the columns of views where they are known.
         views: Texts of views, the query only or the whole CREATE VIEW.
         database, schema: Where names resolve when a session says nothing.
+        routines: All functions and procedures of a name that the registry holds, and functions with
+            the name of a builtin; other ones are nobody's to call.
     """
 
     tables: Mapping[ObjectName, Table]
     views: Mapping[ObjectName, str]
     database: str = ""
     schema: str = ""
+    routines: Mapping[ObjectName, tuple[Overload, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Catalog:
         """Read `{"tables": {"DB.SCHEMA.T": [{name, type, tags}]}, "views": {…}, "session": {…}}`.
 
         What `to_json` writes beside: `opaque` lists the views whose text is not known, and columns
-        may be `derived` or `unknown`. A name with a dot in it stands in double quotes.
+        may be `derived` or `unknown`; `routines` are `{"DB.SCHEMA.F(VARCHAR)": {kind, digest,
+        returns}}`. A name with a dot in it stands in double quotes.
 
         Raises:
             ValueError: The document has another form.
@@ -105,10 +114,16 @@ class Catalog:
             views = {_name(key): str(text) for key, text in document.get("views", {}).items()}
             session = document.get("session", {})
             return cls.of(
-                tables, views, str(session.get("database", "")), str(session.get("schema", ""))
+                tables,
+                views,
+                str(session.get("database", "")),
+                str(session.get("schema", "")),
+                _routines(document.get("routines", {})),
             )
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError("the catalog has another form than tables, views, session") from error
+            raise ValueError(
+                "the catalog has another form than tables, views, routines, session"
+            ) from error
 
     @classmethod
     def of(
@@ -117,10 +132,16 @@ class Catalog:
         views: Mapping[ObjectName, str] | None = None,
         database: str = "",
         schema: str = "",
+        routines: Mapping[ObjectName, tuple[Overload, ...]] | None = None,
     ) -> Catalog:
         """A catalog of these objects; the mappings are copied."""
-        copied = MappingProxyType(dict(tables))
-        return cls(copied, MappingProxyType(dict(views or {})), database, schema)
+        return cls(
+            MappingProxyType(dict(tables)),
+            MappingProxyType(dict(views or {})),
+            database,
+            schema,
+            MappingProxyType(dict(routines or {})),
+        )
 
     def to_json(self) -> bytes:
         """The same catalog as `from_json` reads it."""
@@ -129,6 +150,7 @@ class Catalog:
             "tables": {_key(name): [*map(_written, table.columns)] for name, table in tables},
             "views": {_key(name): text for name, text in sorted(self.views.items())},
             "opaque": [_key(name) for name, table in tables if table.opaque],
+            "routines": _written_routines(self.routines),
             "session": {"database": self.database, "schema": self.schema},
         }
         return json.dumps(document, indent=1).encode()
@@ -145,7 +167,8 @@ class Catalog:
             for name, table in sorted(self.tables.items())
         ]
         views = [[str(name), text] for name, text in sorted(self.views.items())]
-        form = json.dumps([tables, views, self.database, self.schema])
+        routines = [[str(name), repr(found)] for name, found in sorted(self.routines.items())]
+        form = json.dumps([tables, views, self.database, self.schema, routines])
         return hashlib.sha256(form.encode()).hexdigest()
 
     def knows(self, name: ObjectName) -> bool:
@@ -161,7 +184,36 @@ class Catalog:
             )
             for name, table in self.tables.items()
         }
-        return Catalog.of(tables, self.views, self.database, self.schema)
+        return replace(self, tables=MappingProxyType(tables))
+
+    def with_registry(self, registry: Iterable[Vetted]) -> Catalog:
+        """With what the registry says of each of its routines, and of no other."""
+        vetted: dict[tuple[RoutineKind, Signature | None], Vetted] = {
+            (one.kind, one.signature): one for one in registry
+        }
+        return replace(
+            self,
+            routines=MappingProxyType(
+                {
+                    name: tuple(
+                        replace(one, vetted=vetted.get((one.kind, one.signature(name))))
+                        for one in found
+                    )
+                    for name, found in self.routines.items()
+                }
+            ),
+        )
+
+    def with_procedures(self, read: Routines, registry: Iterable[Vetted]) -> Catalog:
+        """With these procedures, read again, in the place of those of the same names."""
+        other: Routines = {
+            name: tuple(
+                one for one in self.routines.get(name, ()) if one.kind is not RoutineKind.PROCEDURE
+            )
+            for name in read
+        }
+        replaced = {name: (*other[name], *found) or None for name, found in read.items()}
+        return self.replacing({}, routines=replaced).with_registry(registry)
 
     def keeping(self, before: Catalog) -> Catalog:
         """With the tags that columns had in `before`; none is lost by reading the catalog anew.
@@ -193,15 +245,18 @@ class Catalog:
         self,
         tables: Mapping[ObjectName, Table | None],
         views: Mapping[ObjectName, str | None] | None = None,
+        routines: Mapping[ObjectName, tuple[Overload, ...] | None] | None = None,
     ) -> Catalog:
         """With some objects replaced; None removes one."""
         kept = {**self.tables, **tables}
         texts = {**self.views, **(views or {})}
+        called = {**self.routines, **(routines or {})}
         return Catalog.of(
             {name: table for name, table in kept.items() if table is not None},
             {name: text for name, text in texts.items() if text is not None},
             self.database,
             self.schema,
+            {name: found for name, found in called.items() if found is not None},
         )
 
 
@@ -277,6 +332,37 @@ def _column(document: Mapping[str, object]) -> CatalogColumn:
         derived=document.get("derived") is True,
         unknown=document.get("unknown") is True,
     )
+
+
+def _written_routines(routines: Mapping[ObjectName, tuple[Overload, ...]]) -> dict[str, object]:
+    """Names with an overload whose arguments are not known are left out: nobody may call them."""
+    return {
+        f"{'.'.join(map(_quoted, (name.database, name.schema, name.name)))}"
+        f"({', '.join(one.arguments or ())})": {
+            "kind": one.kind.value,
+            "returns": one.returns,
+            "digest": f"sha256:{one.body}",
+        }
+        for name, overloads in sorted(routines.items())
+        if all(one.arguments is not None for one in overloads)
+        for one in overloads
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _routines(document: Mapping[str, Mapping[str, object]]) -> Routines:
+    found: Routines = {}
+    for key, one in document.items():
+        signature = parse_signature(key)
+        body = str(one["digest"]).removeprefix("sha256:")
+        overload = Overload(
+            RoutineKind(one["kind"]), signature.arguments, str(one.get("returns", "")), body
+        )
+        found[signature.name] = (*found.get(signature.name, ()), overload)
+    return found
 
 
 _FAMILIES = {

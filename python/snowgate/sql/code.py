@@ -76,7 +76,7 @@ def _function(head: StatementHead, state: State) -> Statement:
         raise not_judged()
     first = next((t.upper() for k, t in lex(text) if k not in ("space", "comment")), "")
     tree = parse_query(text if first in ("SELECT", "WITH", "(") else f"SELECT {text}")
-    callees.check_text(tree, text)
+    callees.check_text(tree, text, state)
     columns = tuple(Column(name, clean(Family.ANY)) for name, *_ in column_list(head.rest))
     scope = Scope(sources=[Source(None, Relation(columns))])
     walk = Walk(state)
@@ -87,4 +87,5 @@ def _function(head: StatementHead, state: State) -> Statement:
         tags=frozenset(state.tags),
         violations=tuple(state.violations),
         unknown_sources=tuple(sorted(state.unknown)),
+        calls=tuple(sorted(state.routines)),
     )

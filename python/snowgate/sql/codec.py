@@ -22,6 +22,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import orjson
 
+from snowgate.model.routine import Overload
 from snowgate.model.statement import Namespace, ObjectName, Statement
 from snowgate.sql.catalog import Catalog, Table
 
@@ -56,22 +57,31 @@ class NamedText:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedRoutines:
+    """A name and the functions and procedures that have it; None: there is none."""
+
+    name: ObjectName
+    overloads: tuple[Overload, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """From one catalog to another."""
 
     tables: tuple[NamedTable, ...] = ()
     views: tuple[NamedText, ...] = ()
+    routines: tuple[NamedRoutines, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether both are the same."""
-        return not self.tables and not self.views
+        return not self.tables and not self.views and not self.routines
 
     @property
     def names(self) -> frozenset[ObjectName]:
         """Objects that differ."""
         tables, views = (each.name for each in self.tables), (each.name for each in self.views)
-        return frozenset((*tables, *views))
+        return frozenset((*tables, *views, *(each.name for each in self.routines)))
 
     def onto(self, catalog: Catalog) -> Catalog:
         """The other catalog."""
@@ -80,6 +90,7 @@ class Change:
         return catalog.replacing(
             {each.name: each.table for each in self.tables},
             {each.name: each.text for each in self.views},
+            {each.name: each.overloads for each in self.routines},
         )
 
 
@@ -172,6 +183,10 @@ def change_between(before: Catalog, after: Catalog) -> Change:
     return Change(
         tuple(NamedTable(name, table) for name, table in _differing(before.tables, after.tables)),
         tuple(NamedText(name, text) for name, text in _differing(before.views, after.views)),
+        tuple(
+            NamedRoutines(name, found)
+            for name, found in _differing(before.routines, after.routines)
+        ),
     )
 
 

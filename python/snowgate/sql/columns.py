@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from snowgate.sql import routines
 from snowgate.sql.names import dynamic_name, fold, parse_name
 from snowgate.sql.relations import Scope, Source
 from snowgate.sql.state import unreadable
@@ -92,7 +93,10 @@ def _all_of(walk: Walk, sources: list[Source], node: exp.Star, scope: Scope) -> 
 
 
 def path(walk: Walk, node: exp.Dot, scope: Scope) -> Value:
-    """`a.b.c.d.e`: deeper than a column's full name, so any column could be meant."""
+    """`a.b.c.f(x)`, and `a.b.c.d.e`: deeper than a column's full name, so any could be meant."""
+    overloads = routines.called(walk.state, node)
+    if overloads:
+        return routines.call(walk, node, scope, overloads)
     if node.find(exp.Anonymous) is not None:
         raise unreadable("a call with a prefix")
     return walk.state.touch(scope.everything())

@@ -162,6 +162,9 @@ def after_dml(catalog: Catalog, state: State) -> Catalog:
     changed: dict[ObjectName, Table | None] = {}
     for (name, column), value in state.moved.items():
         table = changed.get(name) or catalog.tables.get(name)
+        if table is None and not column:
+            # A procedure makes it: whatever columns it has then could hold anything.
+            changed[name] = Table((), opaque=True)
         if table is not None:
             # A column that is not known could be any.
             any_ = all(known.name != column for known in table.columns)

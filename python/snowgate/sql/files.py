@@ -18,7 +18,7 @@ from snowgate._core import StatementHead, lex, string_value
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql import callees
 from snowgate.sql.names import parse_name, resolve
-from snowgate.sql.state import Refused
+from snowgate.sql.state import Refused, State
 
 _Token = tuple[str, str]
 
@@ -59,7 +59,7 @@ def unload(head: StatementHead, namespace: Namespace) -> Unload:
     return Unload(tuple(queries), _stage(tokens[2], namespace))
 
 
-def check_load(head: StatementHead) -> None:
+def check_load(head: StatementHead, state: State) -> None:
     """Check a COPY INTO table: it stores what is in files, and shows none of it.
 
     Raises:
@@ -68,7 +68,7 @@ def check_load(head: StatementHead) -> None:
     words = {piece.upper() for kind, piece in lex(head.rest) if kind == "word"}
     if "VALIDATION_MODE" in words:
         raise Refused("stage-read", "shows what is in files", "load the files into a table")
-    callees.check(head, exp.Null())
+    callees.check(head, exp.Null(), state)
 
 
 def _source(tokens: list[_Token]) -> tuple[str, list[_Token]]:

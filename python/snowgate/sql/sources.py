@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import joins, pivots, tables
+from snowgate.sql import joins, pivots, routines, tables
 from snowgate.sql.calls import constant_argument, lookup, name_of
 from snowgate.sql.functions import Role
 from snowgate.sql.names import fold, names_of, parse_name
@@ -108,10 +108,13 @@ def _is_call(node: exp.Anonymous) -> bool:
 
 def _function(walk: Walk, node: exp.Expr, scope: Scope) -> Relation:
     """A table function. Its arguments decide how many rows there are."""
+    overloads = routines.called(walk.state, node)
+    if overloads:
+        return routines.rows(walk, node, scope, overloads)
     if not isinstance(node, exp.Anonymous):
         raise unreadable("a table function with a prefix")
     name = name_of(node)
-    if lookup(name).role is not Role.TABLE:
+    if lookup(walk.state, name).role is not Role.TABLE:
         raise Refused("unparsed", f"calls `{name}` in FROM", "call it in an expression")
     arguments = [
         argument.expression if isinstance(argument, exp.Kwarg) else argument

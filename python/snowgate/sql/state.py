@@ -32,6 +32,7 @@ class Knob(Enum):
     ROWS = "pii_row_source"
     ERROR = "pii_error_oracle"
     COPY = "laundering"
+    EXTERNAL = "function-external"
 
     @property
     def remedy(self) -> str:
@@ -55,6 +56,7 @@ _REMEDIES = {
     " rule lets tags propagate",
     Knob.ERROR: "use the form that cannot fail, such as TRY_TO_NUMBER or TRY_CAST, constants of the"
     " column's own type, or a divisor that is a constant",
+    Knob.EXTERNAL: "leave the tagged column out of the call: what leaves Snowflake passes no mask",
 }
 
 
@@ -98,6 +100,7 @@ class State:
         resolved: Views walked already.
         launders: Tags whose values would be written where they are not tagged.
         moved: What would be written to columns that carry less, by table and column.
+        routines: Functions and procedures of users that are called.
         steps: How far the walk is.
     """
 
@@ -116,6 +119,7 @@ class State:
     resolved: dict[ObjectName, Relation] = field(default_factory=dict)
     launders: set[str] = field(default_factory=set)
     moved: dict[tuple[ObjectName, str], Value] = field(default_factory=dict)
+    routines: set[ObjectName] = field(default_factory=set)
     steps: int = 0
 
     def step(self) -> None:

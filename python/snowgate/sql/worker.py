@@ -98,7 +98,7 @@ class Worker:
             raise ValueError("a change starts from another catalog")
         base = self._catalog if load.base else Catalog.of({})
         changed = load.change.onto(base)
-        self._catalog = Catalog(changed.tables, changed.views, load.database, load.schema)
+        self._catalog = replace(changed, database=load.database, schema=load.schema)
         self._number = load.number
         # A catalog holds no cycles and lives long: the collector need not look at it again.
         gc.collect()

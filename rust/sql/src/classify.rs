@@ -6,6 +6,7 @@ use crate::cursor::{Cursor, contains};
 use crate::error::LexError;
 use crate::lex::{Limits, lex};
 use crate::literal::unescape;
+use crate::session::{list, take_value};
 use crate::token::{Token, TokenKind};
 use crate::{ddl, session, show};
 
@@ -220,11 +221,15 @@ fn by_verb(head: &mut Head, mut cursor: Cursor<'_, '_>, text: &str) {
 
 /// A query, unless it declares an anonymous procedure.
 fn with(head: &mut Head, cursor: &Cursor<'_, '_>) {
+    head.class = Class::Select;
     if contains(cursor.rest(), "AS PROCEDURE") {
-        call(head, *cursor);
-        head.target = Vec::new();
-    } else {
-        head.class = Class::Select;
+        head.class = Class::Call;
+        "PROCEDURE".clone_into(&mut head.object_kind);
+        head.refusal = Some(Refusal {
+            rule: "unregistered-procedure",
+            reason: "declares a procedure and calls it, and nobody has vetted it",
+            remedy: "send the statements of the procedure one by one",
+        });
     }
 }
 
@@ -272,15 +277,39 @@ fn copy(head: &mut Head, mut cursor: Cursor<'_, '_>) {
     }
 }
 
+/// `CALL name(constant, name => constant, …)`. Whether anybody vetted the procedure is decided by the
+/// analysis, which knows the registry.
 fn call(head: &mut Head, mut cursor: Cursor<'_, '_>) {
     head.class = Class::Call;
     "PROCEDURE".clone_into(&mut head.object_kind);
     head.target = cursor.name().unwrap_or_default();
-    head.refusal = Some(Refusal {
-        rule: "unregistered-procedure",
-        reason: "calls a procedure, whose statements are not seen by the gateway",
-        remedy: "send the statements of the procedure one by one",
-    });
+    head.target_end = cursor.taken_to();
+    if head.target.is_empty() || !cursor.eat_symbol("(") {
+        head.refuse_form();
+        return;
+    }
+    let listed = cursor.eat_symbol(")") || list(&mut cursor, take_argument);
+    if !listed || !cursor.at_end() {
+        head.refusal = Some(Refusal {
+            rule: "call-argument",
+            reason: "gives a procedure something else than constants and binds",
+            remedy: "write the value itself, or bind it",
+        });
+    }
+}
+
+/// A constant or a bind, with or without the name of its parameter.
+fn take_argument(cursor: &mut Cursor<'_, '_>) -> bool {
+    let mut ahead = *cursor;
+    if ahead.next().is_some_and(|name| name.identifier().is_some()) && ahead.eat_symbol("=>") {
+        *cursor = ahead;
+    }
+    if cursor.peek().is_some_and(|token| token.kind == TokenKind::Bind) {
+        cursor.next();
+        return true;
+    }
+    cursor.eat_symbol("+");
+    take_value(cursor)
 }
 
 /// `EXECUTE IMMEDIATE` of one constant without binds is judged by its text; all else is refused.

@@ -26,11 +26,12 @@ const DEFAULTS: &str = "
 | `unknown` | denied | nothing |
 | `account-metadata` | denied | allow it by name; it cannot be held |
 | `code` | denied | allow or hold it; its body is judged as if it ran now |
+| `call` | denied | allow or hold it; the registry must hold the procedure as well |
 | every other | denied | allow, hold or deny it |
 ";
 
 /// Statements that name no kind of object, in the forms that are known and some that are refused.
-const FORMS: [(&str, &str); 49] = [
+const FORMS: [(&str, &str); 50] = [
     ("SELECT …", "SELECT 1"),
     ("WITH … SELECT", "WITH a AS (SELECT 1) SELECT * FROM a"),
     ("VALUES …", "VALUES (1)"),
@@ -65,7 +66,8 @@ const FORMS: [(&str, &str); 49] = [
     ("GET …", "GET @s file:///x"),
     ("LIST, LS …", "LIST @s"),
     ("REMOVE, RM …", "REMOVE @s"),
-    ("CALL …", "CALL p()"),
+    ("CALL of a procedure with constants", "CALL p(1)"),
+    ("CALL with anything else", "CALL p(f(1))"),
     ("WITH … AS PROCEDURE", "WITH p AS PROCEDURE () RETURNS INT AS $$ x $$ CALL p()"),
     ("EXECUTE IMMEDIATE of one constant", "EXECUTE IMMEDIATE 'SELECT 1'"),
     ("EXECUTE IMMEDIATE of anything else", "EXECUTE IMMEDIATE $x"),

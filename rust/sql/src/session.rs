@@ -118,9 +118,9 @@ pub(crate) fn set(head: &mut Head, mut cursor: Cursor<'_, '_>) {
         list(&mut cursor, |c| c.name().is_some())
             && cursor.eat_symbol("=")
             && cursor.eat_symbol("(")
-            && list(&mut cursor, take_variable_value)
+            && list(&mut cursor, take_value)
     } else {
-        cursor.name().is_some() && cursor.eat_symbol("=") && take_variable_value(&mut cursor)
+        cursor.name().is_some() && cursor.eat_symbol("=") && take_value(&mut cursor)
     };
     if !plain || !cursor.at_end() {
         head.refusal = Some(Refusal {
@@ -131,7 +131,8 @@ pub(crate) fn set(head: &mut Head, mut cursor: Cursor<'_, '_>) {
     }
 }
 
-fn take_variable_value(cursor: &mut Cursor<'_, '_>) -> bool {
+/// A constant: text, number with or without sign, TRUE, FALSE or NULL.
+pub(crate) fn take_value(cursor: &mut Cursor<'_, '_>) -> bool {
     match cursor.peek() {
         Some(token) if token.kind == TokenKind::Word => {
             ["TRUE", "FALSE", "NULL"].iter().any(|word| cursor.eat(word))
@@ -141,7 +142,10 @@ fn take_variable_value(cursor: &mut Cursor<'_, '_>) -> bool {
 }
 
 /// A list up to and with its closing bracket.
-fn list(cursor: &mut Cursor<'_, '_>, mut take: impl FnMut(&mut Cursor<'_, '_>) -> bool) -> bool {
+pub(crate) fn list(
+    cursor: &mut Cursor<'_, '_>,
+    mut take: impl FnMut(&mut Cursor<'_, '_>) -> bool,
+) -> bool {
     loop {
         if !take(cursor) {
             return false;

@@ -225,10 +225,41 @@ fn scripting_and_dynamic_text_are_refused() {
     );
     refused(
         "unregistered-procedure",
-        &["CALL p()", "WITH p AS PROCEDURE () RETURNS INT LANGUAGE SQL AS $$ x $$ CALL p()"],
+        &["WITH p AS PROCEDURE () RETURNS INT LANGUAGE SQL AS $$ x $$ CALL p()"],
     );
     let head = only(r"EXECUTE IMMEDIATE 'SELECT \x31'");
     assert_eq!(head.inner.as_deref(), Some("SELECT 1"));
+}
+
+#[test]
+fn a_call_takes_constants_and_binds_only() {
+    for text in [
+        "CALL p()",
+        "call crm.ops.\"Refresh it\"('x', -1, +2.5, NULL, TRUE, ?, :1, $$ y $$)",
+        "CALL p(day => '2026-01-01', \"Full\" => :2)",
+        "CALL IDENTIFIER('crm.ops.p')(1)",
+    ] {
+        let head = only(text);
+        assert_eq!((head.class.as_str(), head.refusal), ("call", None), "{text}");
+        assert!(head.barrier && !head.read_only, "{text}");
+    }
+    refused(
+        "call-argument",
+        &[
+            "CALL p((SELECT MAX(email) FROM customers))",
+            "CALL p(1 + 1)",
+            "CALL p(f(1))",
+            "CALL p(a)",
+            "CALL p($x)",
+            "CALL p(1,)",
+            "CALL p(- 'x')",
+            "CALL p() INTO :x",
+            "CALL p(a => b => 1)",
+            "CALL p('x'::DATE)",
+            "CALL p([1])",
+        ],
+    );
+    refused("unknown-form", &["CALL", "CALL p", "CALL IDENTIFIER($p)()", "CALL a.b.c.d()"]);
 }
 
 #[test]

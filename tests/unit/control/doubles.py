@@ -15,6 +15,7 @@ from snowgate.control.current import Current
 from snowgate.control.workers import Worker, WorkerLost
 from snowgate.errors import LedgerError, StoreError, UpstreamError
 from snowgate.model.ports import EntryText
+from snowgate.model.routine import Overload, RoutineKind
 from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
 from snowgate.model.verdict import MaskKind
 from snowgate.policy.pattern import parse_pattern
@@ -188,6 +189,8 @@ class Snowflake:
     holds: Catalog
     broken: bool = False
     reads: int = 0
+    # What GET_DDL returns, by its arguments as they are written.
+    texts: dict[str, str] = field(default_factory=dict)
     # Set, and a reading waits until it is not.
     gate: trio.Event | None = None
     tags: set[tuple[ObjectName, str, ObjectName, str]] = field(default_factory=set)
@@ -215,6 +218,17 @@ class Snowflake:
                 for key, one in sorted(holds.tables.items())
                 for column in one.columns
             ]
+        if ".FUNCTIONS" in sql or ".PROCEDURES" in sql:
+            kind = RoutineKind.FUNCTION if ".FUNCTIONS" in sql else RoutineKind.PROCEDURE
+            return [
+                [key.schema, key.name, _signature(one), one.returns]
+                for key, found in sorted(holds.routines.items())
+                for one in found
+                if one.kind is kind
+            ]
+        if "GET_DDL" in sql:
+            # In place of texts: what they are digests of is not said in a catalog.
+            return [[self.texts.get(asked) for asked in re.findall(r"GET_DDL\((.+?\)')\)", sql)]]
         if ".VIEWS" in sql:
             return [[key.schema, key.name, text] for key, text in sorted(holds.views.items())]
         return [
@@ -241,6 +255,10 @@ class Snowflake:
             for one, column, tag, value in sorted(self.tags)
             if one in numbers
         ]
+
+
+def _signature(one: Overload) -> str:
+    return "(" + ", ".join(f"A{at} {kind}" for at, kind in enumerate(one.arguments or ())) + ")"
 
 
 @dataclass
