@@ -133,7 +133,26 @@ class Preparation:
         if isinstance(expression, exp.Query):
             self._name(expression, projection_texts(sql))
         self._positional(expression)
+        self._temporary(expression)
         return expression.transform(self._replace, copy=False)
+
+    def _temporary(self, expression: exp.Expression) -> None:
+        """DuckDB keeps temporary objects in one schema of their own, whatever schema they name."""
+        properties = expression.args.get("properties")
+        if properties is not None and properties.find(exp.TemporaryProperty):
+            made = expression.find(exp.Table)
+            if made is not None:
+                made.set("db", None)
+                made.set("catalog", None)
+        if not self.session.temporary:
+            return
+        for table in expression.find_all(exp.Table):
+            found = table.args.get("db") and self.catalog.find(
+                self.session, resolve(table, self.session)
+            )
+            if found and found.temporary:
+                table.set("db", None)
+                table.set("catalog", None)
 
     def _name(self, query: exp.Expression, texts: list[str]) -> None:
         outer = leftmost(query)
