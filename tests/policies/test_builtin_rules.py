@@ -8,12 +8,13 @@ import pytest
 from snowgate.model.statement import Violation
 from snowgate.policy import Subject, judge
 from snowgate.policy.builtin import RESERVED
-from snowgate.review.setting import Asker, Setting, load_setting
+from snowgate.review.setting import Asker, Setting
 from snowgate.sql.functions import Effect
 from snowgate.sql.session import analyse_session
 from snowgate.sql.state import Knob
 
-from .test_starting import path_of
+from .cases import setting_of
+from .shipped import path_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "policy" / "builtin-rules.md").read_text()
@@ -73,10 +74,6 @@ def test_a_knob_says_how_to_rewrite_the_statement(knob: Knob) -> None:
     assert knob.value in SECTIONS
 
 
-def setting_of(name: str) -> Setting:
-    return load_setting(policy=path_of(f"{name}.yaml"), catalog=path_of("catalog.json"))
-
-
 def examples() -> list[object]:
     found = []
     for rule, text in SECTIONS.items():
@@ -96,7 +93,7 @@ def examples() -> list[object]:
 def test_an_example_of_the_page_is_judged_as_it_says(
     rule: str, kind: str, policy: str, sql: str
 ) -> None:
-    setting = setting_of(policy)
+    setting = setting_of(path_of(f"{policy}.yaml"))
     groups = {"analyst": "analysts"}.get(policy, policy)
     subject = Asker(policy, (groups,)).subject_in(setting)
     made = "CREATE TABLE crm.dbt.contacts (id INT, mail VARCHAR)"
@@ -117,7 +114,7 @@ def test_every_knob_has_examples_of_both_kinds() -> None:
 
 
 def test_the_message_on_the_page_is_the_message_of_the_gateway() -> None:
-    setting = setting_of("analyst")
+    setting = setting_of(path_of("analyst.yaml"))
     subject = Asker("analyst", ("analysts",)).subject_in(setting)
     told = denial_of(setting, subject, "SELECT id FROM customers ORDER BY ssn")
 

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
-from snowgate.config import load_policy
-from snowgate.review.setting import load_setting
+from snowgate.config import load_cases, load_policy
 
-from .cases import Case, cases_of
-from .test_starting import path_of
+from .cases import check, setting_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy"
 FENCE = re.compile(r"^```yaml(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -25,7 +22,7 @@ class Recipe:
     page: str
     title: str
     policy: str
-    cases: tuple[Case, ...]
+    cases: str
 
 
 def recipes() -> list[Recipe]:
@@ -39,8 +36,7 @@ def recipes() -> list[Recipe]:
         ]
         for (title, kind, policy), (_, after, cases) in zip(blocks[::2], blocks[1::2], strict=True):
             assert (kind, after) == ("policy", "cases"), f"{page.name}: {title}"
-            parsed = tuple(cases_of(yaml.safe_load(cases)))
-            found.append(Recipe(page.name, title, policy, parsed))
+            found.append(Recipe(page.name, title, policy, cases))
     return found
 
 
@@ -49,13 +45,14 @@ RECIPES = recipes()
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.page}: {recipe.title}")
 def test_a_recipe_does_what_it_says(recipe: Recipe, tmp_path: Path) -> None:
-    policy = tmp_path / "policy.yaml"
+    policy, cases = tmp_path / "policy.yaml", tmp_path / "policy.cases.yaml"
     policy.write_text(recipe.policy)
-    setting = load_setting(policy=policy, catalog=path_of("catalog.json"))
+    cases.write_text(recipe.cases)
+    setting = setting_of(policy)
 
     assert load_policy(policy).warnings == ()
-    for case in recipe.cases:
-        case.check(setting)
+    for case in load_cases(cases).cases:
+        check(setting, case)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -6,29 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from snowgate.cli.policies import CATALOG, STARTING, policy_files, shipped
-from snowgate.config import load_policy
-from snowgate.review.setting import load_setting
+from snowgate.cli.policies import CATALOG, STARTING, policy_files
+from snowgate.config import Case, load_cases, load_policy
 
-from .cases import Case, read_cases
-
-
-def path_of(name: str) -> Path:
-    return Path(str(shipped(name)))
-
+from .cases import check, setting_of
+from .shipped import path_of
 
 ALL = [
     pytest.param(name, case, id=f"{name}: {case.name}")
     for name in STARTING
-    for case in read_cases(path_of(policy_files(name)[1]))
+    for case in load_cases(path_of(policy_files(name)[1])).cases
 ]
 
 
 @pytest.mark.parametrize(("name", "case"), ALL)
 def test_a_starting_policy_keeps_its_promise(name: str, case: Case) -> None:
-    setting = load_setting(policy=path_of(policy_files(name)[0]), catalog=path_of(CATALOG))
-
-    case.check(setting)
+    check(setting_of(path_of(policy_files(name)[0])), case)
 
 
 @pytest.mark.parametrize("name", STARTING)
@@ -64,6 +57,18 @@ def test_a_policy_is_written_once_and_never_over_another(tmp_path: Path) -> None
     assert "dbt.yaml is there already" in second.stderr
     assert (tmp_path / "dbt.yaml").read_text() == "mine"
     assert other.stdout.splitlines() == ["analyst.yaml", "analyst.cases.yaml"]
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_a_policy_that_was_written_passes_its_own_cases(name: str, tmp_path: Path) -> None:
+    snowgate("policy", "init", name, cwd=tmp_path)
+
+    tested = snowgate("test", f"{name}.yaml", cwd=tmp_path)
+    checked = snowgate("check", f"{name}.yaml", "--strict", cwd=tmp_path)
+
+    assert (tested.returncode, tested.stderr) == (0, "")
+    assert "cases passed" in tested.stdout
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_list_names_every_policy(tmp_path: Path) -> None:
