@@ -24,8 +24,8 @@ def keys(node: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) ->
         if name == "MatchShape" and path != ("match",):
             return
         node = schema["$defs"][name]
-    inside = [node[key] for key in ("items", "additionalProperties") if key in node]
-    for other in (*node.get("anyOf", ()), *(each for each in inside if isinstance(each, dict))):
+    inside = [*node.get("anyOf", ()), *node.get("patternProperties", {}).values()]
+    for other in (*inside, *([node["items"]] if "items" in node else ())):
         yield from keys(other, schema, path)
     for name, inner in node.get("properties", {}).items():
         here = () if path == ("rules",) else path
