@@ -49,6 +49,12 @@ def visible_json(value: object) -> str:
     return "".join(_escape(char) if _is_hidden(char) else char for char in text)
 
 
+def visible_json_lines(value: object) -> list[str]:
+    """As `visible_json`, indented, line by line."""
+    lines = json.dumps(value, ensure_ascii=False, indent=2).split("\n")
+    return ["".join(_escape(char) if _is_hidden(char) else char for char in line) for line in lines]
+
+
 def _escape(char: str) -> str:
     if ord(char) < 0x10000:
         return f"\\u{ord(char):04x}"

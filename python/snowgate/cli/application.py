@@ -23,6 +23,7 @@ _COMMANDS = (
     (application, "check", "check:check_", "Check a configuration or policy."),
     (application, "test", "cases:cases_", "Run the cases of a policy."),
     (application, "explain", "explain:explain_", "Say why a statement gets its verdict."),
+    (application, "what-if", "past:what_if_", "Judge the past by another policy."),
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),
     (application, "replay", "ledger:replay", "Show what happened in a session."),

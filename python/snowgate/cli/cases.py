@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 from cyclopts import Parameter
 
+from snowgate.cli.output import print_json, print_lines
 from snowgate.config import load_cases
 from snowgate.errors import UsageError
 from snowgate.review.cases import Ran, cases_beside, junit, run_case
@@ -53,10 +52,10 @@ def cases_(
             "failed": len(failed),
             "cases": [each.document() for each in ran],
         }
-        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        print_json(document)
     else:
         for each in failed:
-            sys.stdout.writelines(line + "\n" for line in [*each.lines(), ""])
+            print_lines([*each.lines(), ""])
         told = f"{len(failed)} of {len(ran)} cases failed" if failed else f"{len(ran)} cases passed"
-        sys.stdout.write(told + "\n")
+        print_lines([told])
     return FAILED if failed else 0

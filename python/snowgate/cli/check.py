@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 from cyclopts import Parameter
 
+from snowgate.cli.output import print_json, print_lines
 from snowgate.review.check import check_file
 
 FAILED = 1
@@ -37,8 +36,7 @@ def check_(
     """
     checked = check_file(file, catalog=catalog, files=files)
     if json:
-        document = orjson.dumps(checked.document(), option=orjson.OPT_INDENT_2)
-        sys.stdout.buffer.write(document + b"\n")
+        print_json(checked.document())
     else:
-        sys.stdout.writelines(line + "\n" for line in checked.lines())
+        print_lines(checked.lines())
     return 0 if checked.passes(strict=strict) else FAILED

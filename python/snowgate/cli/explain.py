@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import orjson
 from cyclopts import Parameter
 
 from snowgate.cli.asking import NOTHING, As, By
+from snowgate.cli.output import print_json, print_lines
 from snowgate.model.statement import Namespace
 from snowgate.review.explain import explain
 from snowgate.review.page import page
@@ -39,8 +39,7 @@ def explain_(
     here = Namespace(database or setting.catalog.database, schema or setting.catalog.schema)
     explanation = explain(setting, text, who.in_(setting), here)
     if json:
-        document = orjson.dumps(explanation.document(), option=orjson.OPT_INDENT_2)
-        sys.stdout.buffer.write(document + b"\n")
+        print_json(explanation.document())
     else:
-        sys.stdout.writelines(line + "\n" for line in page(explanation))
+        print_lines(page(explanation))
     return 0

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from snowgate.model.statement import Statement
@@ -66,6 +66,13 @@ def mask_text(column: ColumnMask) -> str:
     if column.mask is MaskKind.PARTIAL:
         return f"partial [{column.keep_first}, {column.keep_last}]"
     return str(column.mask.value)
+
+
+def mask_name(mask: object) -> str:
+    """A mask of the ledger as the policy spells it."""
+    if isinstance(mask, Mapping):
+        return " ".join(f"{name} {list(kept)}" for name, kept in mask.items())
+    return str(mask)
 
 
 def names(words: Iterable[str]) -> list[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snowgate.config import Config, examine, load_config, load_policy
+from snowgate.config.fields import Wrong, parse_duration
 from snowgate.errors import ConfigError, UsageError
 from snowgate.model.identity import Principal
-from snowgate.model.statement import Namespace
+from snowgate.model.statement import Namespace, ObjectName
 from snowgate.policy import Policy, Subject
-from snowgate.sql.catalog import Catalog
+from snowgate.sql.catalog import Catalog, Table
 
 # The catalog as the gateway last had it in force, in its data directory.
 CATALOG_FILE = "catalog.json"
@@ -99,6 +100,22 @@ def setting_of(file: Path, catalog: Path | None = None) -> Setting:
         known = known or read_catalog(value.data_dir / CATALOG_FILE)
     found = known or read_catalog(beside)
     return Setting(value.policy, _tagged(found, value.policy), value.warnings, roles)
+
+
+def other_setting(present: Setting, file: Path) -> Setting:
+    """Another policy, with the catalog of a setting.
+
+    Args:
+        present: Its catalog has the tags of its own patterns, which are taken off first.
+        file: A policy, or a whole configuration.
+
+    Raises:
+        ConfigError: The file is wrong.
+    """
+    bare = _untagged(present.catalog, present.policy)
+    examined = examine(file, files=False, known_tags=tags_of(bare))
+    value = examined.loaded()
+    return Setting(value.policy, _tagged(bare, value.policy), value.warnings, present.roles)
 
 
 def read_catalog(path: Path) -> Catalog:
@@ -192,6 +209,22 @@ def moment_of(text: str) -> float:
     return moment.timestamp()
 
 
+def moment_since(text: str, now_s: float) -> float:
+    """Unix time of `30d` before now, or of an ISO text.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    try:
+        return now_s - parse_duration(text)
+    except Wrong:
+        pass
+    try:
+        return moment_of(text)
+    except UsageError:
+        raise UsageError("write how far back as `12h` or `30d`, or since when as ISO") from None
+
+
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text)) if text else ""
@@ -202,3 +235,20 @@ def _address(text: str) -> str:
 def _tagged(catalog: Catalog, policy: Policy) -> Catalog:
     tagged = catalog.with_tags([(each.tag, each.columns) for each in policy.tags])
     return tagged.with_registry(policy.registry)
+
+
+def _untagged(catalog: Catalog, policy: Policy) -> Catalog:
+    """A catalog without the tags that a policy's patterns put on it.
+
+    A tag that a statement moved to a column which a pattern of the same tag finds as well is taken
+    for the pattern's: the file does not tell them apart.
+    """
+    tables: dict[ObjectName, Table | None] = {}
+    for name, table in catalog.tables.items():
+        given = policy.column_tags(name, [column.name for column in table.columns])
+        if any(given.values()):
+            columns = (
+                replace(column, tags=column.tags - given[column.name]) for column in table.columns
+            )
+            tables[name] = replace(table, columns=tuple(columns))
+    return catalog.replacing(tables)

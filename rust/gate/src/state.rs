@@ -265,8 +265,12 @@ impl State {
     ) -> Refusal {
         count(&self.counters.denials);
         let principal = session.map(|session| session.who.principal.name.clone());
+        // Where the names of the text mean something.
+        let place = session.filter(|_| what.sql.is_some()).map(Session::place);
         let fields = Fields::new()
             .put("reference", what.reference)
+            .put("database", place.as_ref().map(|place| place.database.clone()))
+            .put("schema", place.as_ref().map(|place| place.schema.clone()))
             .list("rules", &refusal.rules)
             .put("path", what.path)
             .put("principal", principal)

@@ -184,5 +184,8 @@ fn a_refused_hold_is_a_denial() {
     let answer = rig.block(client.query(SQL));
 
     assert!(answer.message().starts_with("denied by rule hold-quota: too many"));
-    assert_eq!(rig.entries("denial")[0]["rules"], json!(["hold-quota"]));
+    let denial = &rig.entries("denial")[0];
+    assert_eq!(denial["rules"], json!(["hold-quota"]));
+    // A text means nothing without the place in which its names are looked up.
+    assert!(denial["database"].is_string() && denial["schema"].is_string());
 }
