@@ -7,6 +7,7 @@ stderr and a status other than 0; nothing here prints a traceback or a secret.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from snowgate.cli.application import application
 from snowgate.errors import SnowgateError, reason_of
@@ -15,10 +16,15 @@ from snowgate.errors import SnowgateError, reason_of
 USAGE = 2
 
 
-def main() -> None:
-    """Run the command line and exit with its status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: What the user wrote after `snowgate`; by default those of this process.
+    """
+    given = sys.argv[1:] if arguments is None else [*arguments]
     try:
-        status = application(result_action="return_value")
+        status = application(given, result_action="return_value")
     except SnowgateError as error:
         print(f"snowgate: {error}", file=sys.stderr)
         status = USAGE

@@ -24,6 +24,7 @@ _COMMANDS = (
     (application, "test", "cases:cases_", "Run the cases of a policy."),
     (application, "explain", "explain:explain_", "Say why a statement gets its verdict."),
     (application, "what-if", "past:what_if_", "Judge the past by another policy."),
+    (application, "learn", "past:learn_", "Propose the least policy for the past."),
     (application, "judge", "judge:judge_", "Judge statements offline."),
     (application, "verify", "ledger:verify", "Check a ledger against its signed tree."),
     (application, "replay", "ledger:replay", "Show what happened in a session."),

@@ -10,9 +10,12 @@ from cyclopts import Parameter
 
 from snowgate.audit.entries import open_keys
 from snowgate.cli.output import print_json, print_lines
-from snowgate.config import load_config
+from snowgate.config import Config, examine, load_config
 from snowgate.control.startup import DataDir
+from snowgate.errors import UsageError
+from snowgate.policy import Subject
 from snowgate.review.history import History
+from snowgate.review.learn import learn
 from snowgate.review.setting import load_setting, moment_since, other_setting
 from snowgate.review.whatif import what_if
 
@@ -53,6 +56,58 @@ def what_if_(
     else:
         print_lines(found.lines())
     return 0
+
+
+def learn_(
+    *,
+    config: Path,
+    since: str = "30d",
+    principal: str = "",
+    group: str = "",
+    catalog: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Propose a policy that allows what was seen and nothing else, and grants to match.
+
+    Prints a policy file; what else there is to know stands in its comments. Nothing is run.
+
+    Args:
+        config: Configuration of the gateway whose ledger it is; its keys decrypt the statements.
+        since: How far back: `12h`, `30d`, or an ISO time.
+        principal: Learn from this principal only, by name or subject.
+        group: Learn from sessions with this group only.
+        catalog: JSON file of tables and views; by default the one the gateway had in force last.
+        json: Print JSON.
+    """
+    setting = load_setting(config=config, catalog=catalog)
+    examined = examine(config, files=False)
+    value, source = examined.loaded(), examined.source
+    if source is None or not isinstance(value, Config):
+        raise UsageError(f"`{config}` is a policy: learn reads the ledger of a configuration")
+    history = _history(config, since)
+    wanted = (
+        past
+        for past in history.ended()
+        if (not group or group in past.subject.groups)
+        and (not principal or principal in _names(past.subject))
+    )
+    learnt = learn(
+        wanted,
+        setting,
+        source,
+        history.left,
+        warehouses={each.role: each.warehouse for each in reversed(value.roles)},
+        partly=bool(principal or group),
+    )
+    if json:
+        print_json(learnt.document())
+    else:
+        print_lines(learnt.lines())
+    return 0
+
+
+def _names(subject: Subject) -> tuple[str, str]:
+    return subject.principal.name, subject.principal.subject
 
 
 def _history(config: Path, since: str) -> History:

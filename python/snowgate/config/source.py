@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from snowgate.config.policy import PolicyShape
 from snowgate.config.reader import Document, Location
 from snowgate.errors import ConfigError
 from snowgate.policy.pattern import NamePattern, parse_pattern
@@ -37,6 +39,14 @@ class Source:
             if named is not None and named.scalar == name:
                 return ("rules", at)
         raise KeyError(name)
+
+    def plain(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The policy as it is written: its rules, and what stands beside them. It must be right."""
+        root: Any = self._document.root.plain()
+        beside = {
+            key: root[key] for key in PolicyShape.model_fields if key != "rules" and root.get(key)
+        }
+        return beside, root.get("rules") or []
 
     def patterns(self) -> Iterator[tuple[Location, str, NamePattern]]:
         """Every column pattern of `tags:` with its location and tag. The file must be right."""

@@ -26,7 +26,7 @@ C = StatementClass
 
 # Not known which object: every part could be the one meant.
 ANYWHERE = ObjectName("", "", "")
-_CARRIES_QUERY = frozenset(
+CARRIES_QUERY = frozenset(
     {C.INSERT, C.UPDATE, C.DELETE, C.MERGE, C.CREATE, C.ALTER, C.CODE, C.UNLOAD, C.LOAD, C.CALL}
 )
 # All they touch is in `reads`, so that none means none.
@@ -90,9 +90,9 @@ def accesses(statement: Statement) -> tuple[Access, ...]:
     for place in dict.fromkeys((*statement.reads, *statement.unknown_sources)):
         if targets == (place,):
             continue  # its values stay where they are
-        if kind in _CARRIES_QUERY:
+        if kind in CARRIES_QUERY:
             found.append(Access(C.SELECT, place))
-        if kind not in _CARRIES_QUERY or kind is C.UNLOAD:
+        if kind not in CARRIES_QUERY or kind is C.UNLOAD:
             found.append(Access(kind, place, statement.object_kind))
     if kind is C.UNLOAD and not statement.writes:
         # To a place that nobody can name.

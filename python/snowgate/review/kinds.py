@@ -52,9 +52,19 @@ def is_impossible(kind: str, classes: frozenset[StatementClass]) -> bool:
     )
 
 
+def is_kind(kind: str) -> bool:
+    """Whether rules may name this kind."""
+    return kind in _known()
+
+
 def forms_of(kind: str) -> Mapping[StatementClass, str]:
     """The classes of statements about a kind, each with the words that begin one."""
     return _classes_of().get(kind, {})
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(object_kinds())
 
 
 @cache

@@ -2,14 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from snowgate.cli.policies import CATALOG, STARTING, policy_files, shipped
+
+from .command import Answer, snowgate
 
 REFERENCE = Path(__file__).parents[2] / "vectors" / "reference"
 CASES = """\
@@ -51,21 +51,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, cases: str, *options: object) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, cases: str, *options: object) -> Answer:
     (folder / "policy.cases.yaml").write_text(cases)
-    return command(folder / "policy.yaml", *options)
-
-
-def command(*options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            *(sys.executable, "-c", "from snowgate.cli import main; main()", "test"),
-            *map(str, options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return snowgate("test", folder / "policy.yaml", *options)
 
 
 def test_the_cases_beside_a_policy_pass(folder: Path) -> None:
@@ -188,7 +176,7 @@ def test_what_is_missing_is_one_line(folder: Path, tmp_path: Path) -> None:
         ([folder / "none.yaml", good], "none.yaml: cannot be read"),
         ([folder / "policy.yaml", "x.cases.yaml"], "x.cases.yaml: cannot be read"),
     ):
-        answer = command(*options)
+        answer = snowgate("test", *options)
         assert answer.returncode == 2
         assert says in answer.stderr, answer.stderr
         assert "Traceback" not in answer.stderr
@@ -211,7 +199,7 @@ def test_the_policies_to_start_from_pass_their_cases(name: str, tmp_path: Path) 
     for each in (*policy_files(name), CATALOG):
         (tmp_path / each).write_bytes(shipped(each).read_bytes())
 
-    answer = command(tmp_path / policy_files(name)[0])
+    answer = snowgate("test", tmp_path / policy_files(name)[0])
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stdout.endswith("cases passed\n")

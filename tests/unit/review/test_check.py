@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,8 @@ from snowgate.model.statement import StatementClass
 from snowgate.review.check import Checked, check_file
 from snowgate.review.findings import Finding
 from snowgate.review.kinds import is_impossible
+
+from .command import snowgate
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 REFERENCE = VECTORS / "reference"
@@ -44,15 +44,6 @@ def check(folder: Path, rules: str, *, catalog: Path | None = None, head: str = 
 def only(checked: Checked) -> Finding:
     [finding] = checked.findings
     return finding
-
-
-def snowgate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from snowgate.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

@@ -2,31 +2,18 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from snowgate.review.placeholders import without_values
 
+from .command import snowgate
 from .conftest import Past
 
 
-def command(*options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            *(sys.executable, "-c", "from snowgate.cli import main; main()", "what-if"),
-            *map(str, options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def what_if(past: Past, *options: object, old: str = "", new: str = "") -> dict[str, Any]:
-    answer = command(past.policy(old, new), "--config", past.config, "--json", *options)
+    answer = snowgate("what-if", past.policy(old, new), "--config", past.config, "--json", *options)
     assert answer.returncode == 0, answer.stderr
     document: dict[str, Any] = json.loads(answer.stdout)
     return document
@@ -159,7 +146,7 @@ def test_destroyed_texts_and_sessions_without_login_are_counted(past: Past) -> N
     past.ran("ana", "SELECT 1")
     shutil.rmtree(past.root / "data" / "text-keys")
 
-    answer = command(past.policy(), "--config", past.config)
+    answer = snowgate("what-if", past.policy(), "--config", past.config)
 
     assert answer.stdout.splitlines() == [
         "0 statements judged, 0 would change",
@@ -187,7 +174,7 @@ def test_no_value_and_no_acting_character_is_shown(past: Past) -> None:
     policy = past.policy("rules:\n", "rules:\n  - {name: no, match: {class: select}, deny: no}\n")
 
     for options in ([], ["--json"]):
-        answer = command(policy, "--config", past.config, *options)
+        answer = snowgate("what-if", policy, "--config", past.config, *options)
         assert "SELECT ? AS" in answer.stdout
         for word in ("canary", "4242", "\x1b", "\u202e"):
             assert word not in answer.stdout, word
@@ -219,7 +206,7 @@ def test_a_form_has_no_values(text: str, shown: str) -> None:
     ],
 )
 def test_wrong_options_are_one_line(past: Past, options: list[str], says: str) -> None:
-    answer = command(past.policy(), "--config", past.config, *options)
+    answer = snowgate("what-if", past.policy(), "--config", past.config, *options)
 
     assert answer.returncode == 2
     assert says in answer.stderr
@@ -227,7 +214,9 @@ def test_wrong_options_are_one_line(past: Past, options: list[str], says: str) -
 
 
 def test_a_wrong_policy_is_told_with_its_line(past: Past) -> None:
-    answer = command(past.policy("mask: redact", "mask: redacted"), "--config", past.config)
+    answer = snowgate(
+        "what-if", past.policy("mask: redact", "mask: redacted"), "--config", past.config
+    )
 
     assert answer.returncode == 2
     assert "other.yaml:15: rules[0].mask" in answer.stderr
