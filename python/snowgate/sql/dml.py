@@ -20,7 +20,7 @@ from snowgate.sql.predicates import always
 from snowgate.sql.queries import check_parts
 from snowgate.sql.relations import Column, Relation, Scope, Source
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import CLEAN, Family, Shape, Value, branches, derived
+from snowgate.sql.values import CLEAN, UNKNOWN, Family, Shape, Value, branches, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -152,6 +152,9 @@ def _store(
     state, column = walk.state, target.column(name)
     if not value.touched:
         return
+    if all(known.name != name for known in target.columns):
+        # Nobody could label it: whoever reads it later would see the values in clear.
+        state.violate(Knob.COPY, "writes tagged values where nobody can tag them", UNKNOWN)
     missing = value.all_tags - column.tags
     state.launders |= missing
     computed = value.shape is Shape.DERIVED and not (column.derived or _reworks(expression, name))

@@ -245,6 +245,29 @@ def test_what_was_computed_may_be_computed_again_into_the_same_column() -> None:
     assert [violation.knob for violation in into_raw.violations] == ["laundering"]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO crm.dbt.nosuch (id, note) SELECT id, email FROM customers",
+        "INSERT INTO crm.dbt.nosuch SELECT id, email FROM customers",
+        "INSERT INTO orders (id, added_outside) SELECT id, email FROM customers",
+        "MERGE INTO orders o USING customers c ON o.id = c.id WHEN NOT MATCHED THEN INSERT"
+        " (id, added_outside) VALUES (c.id, c.email)",
+    ],
+)
+def test_tagged_values_go_to_no_column_that_nobody_can_label(sql: str) -> None:
+    violations = analyse(sql, NAMESPACE, CATALOG).violations
+
+    # No tag that a rule could let propagate.
+    assert ("laundering", frozenset()) in [(each.knob, each.tags) for each in violations]
+
+
+def test_untagged_values_may_go_to_a_table_that_is_not_known_yet() -> None:
+    statement = analyse("INSERT INTO crm.dbt.new (id) VALUES (1)", NAMESPACE, CATALOG)
+
+    assert (statement.violations, statement.launders) == ((), frozenset())
+
+
 def test_a_column_that_took_computed_values_fits_no_mask_any_more() -> None:
     statement = last(
         "INSERT INTO customers (id, email) SELECT id, LEFT(email, 9) FROM customers",
