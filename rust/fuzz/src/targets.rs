@@ -147,9 +147,8 @@ pub fn wire_login(data: &[u8]) {
     let query = std::str::from_utf8(query).unwrap_or_default();
     if let Ok(login) = LoginRequest::parse(body, query)
         && let Some(token) = &login.token
-        && token.expose().len() > 12
     {
-        assert!(!format!("{:?}", login.token).contains(token.expose()), "a token is never shown");
+        assert_eq!(format!("{token:?}"), "Secret(***)", "a token is never shown");
     }
     let _ = TokenRequest::parse(body);
     let _ = AbortRequest::parse(body);
