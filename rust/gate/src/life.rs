@@ -278,8 +278,10 @@ impl Job {
 
     async fn judged(&self, looks_like_barrier: bool) -> Result<End, Stop> {
         let session = &self.statement.session;
+        // Barriers are judged beside others at first; one that was overtaken keeps the others out.
+        let mut alone = false;
         for _ in 0..MAX_ATTEMPTS {
-            let order = self.unless_stopped(Order::take(&session.order, false)).await?;
+            let order = self.unless_stopped(Order::take(&session.order, alone)).await?;
             let place = session.place();
             if place.unknown {
                 drop(order);
@@ -297,8 +299,9 @@ impl Job {
                 }
                 Decision::Allow => {}
             }
-            let order = if verdict.barrier || looks_like_barrier {
+            let order = if (verdict.barrier || looks_like_barrier) && !alone {
                 drop(order);
+                alone = true;
                 let order = self.unless_stopped(Order::take(&session.order, true)).await?;
                 if session.place() != place || !judge::still_good(&self.state, &verdict) {
                     continue;
