@@ -219,6 +219,21 @@ def test_the_person_behind_a_machine_does_not_decide_on_its_statements(rig: Rig)
     assert held.wire.follow(held.reply).ok
 
 
+def test_a_list_that_is_cut_says_so_beside_it(rig: Rig) -> None:
+    older, newer = hold(rig), hold(rig)
+
+    told = rig.cli(
+        *("approvals", "list", "--config", str(rig.layout.config_file)),
+        *("--token", rig.token("approver"), "--state", "pending", "--limit", "1", "--json"),
+    )
+
+    assert told.returncode == 0, told.stderr
+    [listed] = json.loads(told.stdout)
+    assert (listed["id"], listed["sql"]) == (newer.id, newer.sql)
+    assert "older approvals are left off" in told.stderr
+    assert older.id not in told.stdout
+
+
 def test_a_person_outside_the_approvers_does_not_decide(rig: Rig) -> None:
     held = hold(rig)
     guest = rig.issuer(people=True).mint({"sub": "guest", "groups": ["security"]})

@@ -23,20 +23,36 @@ Token = Annotated[str, Parameter(env_var="SNOWGATE_TOKEN")]
 Json = Annotated[bool, Parameter(negative="")]
 
 
-def list_(*, config: Path, token: Token, json: Json = False) -> int:
-    """List approvals, newest first.
+def list_(
+    *,
+    config: Path,
+    token: Token,
+    state: str | None = None,
+    limit: int | None = None,
+    json: Json = False,
+) -> int:
+    """List approvals, newest first, each with its exact text.
+
+    A list is cut at 500 approvals and at 8 MiB; how many were left off is said on standard error.
 
     Args:
         config: The gateway's configuration; says where its API is.
         token: Your OIDC access token; also read from SNOWGATE_TOKEN.
+        state: Of this state only, such as `pending`.
+        limit: At most that many.
         json: Print JSON.
     """
     with _client(config, token) as client:
-        approvals = client.list()
+        listing = client.listing(state, limit)
+    if listing.left_off:
+        sys.stderr.write(
+            f"snowgate: {listing.left_off} older approvals are left off;"
+            " what to do: narrow the list with `--state pending`, or show one by its id\n"
+        )
     if json:
-        _print_json(approvals)
+        _print_json(listing.approvals)
     else:
-        for approval in approvals:
+        for approval in listing.approvals:
             head = "  ".join(str(approval[key]) for key in ("id", "state", "expires_at"))
             sys.stdout.write(f"{head}  {visible(str(approval['principal']))}\n")
             sys.stdout.write(f"  {visible(str(approval['sql']))}\n")

@@ -1,6 +1,8 @@
 """The routes of the approvals API.
 
-    GET  /api/v1/approvals[?state=pending]     what the reader may decide on, newest first
+    GET  /api/v1/approvals[?state=pending][&limit=20]
+                                               what the reader may decide on, newest first;
+                                               `left_off` counts what the reply has no room for
     GET  /api/v1/approvals/{id}
     POST /api/v1/approvals/{id}/approve        {"reason": "…", "statement_digest": "…"}
     POST /api/v1/approvals/{id}/deny           both members are optional
@@ -48,6 +50,8 @@ from snowgate.model.ports import TokenVerifier
 _LOG = logging.getLogger(__name__)
 
 MAX_LISTED = 500
+# Each has its exact text, up to 1 MiB: a list of the longest is cut, and says so.
+MAX_LISTED_BYTES = 8 * 1024**2
 BODY_LIMIT_S = 10.0
 
 # The word of each error: what tells two that share a status apart.
@@ -125,12 +129,23 @@ class _Api:
     async def list_all(self, request: Request) -> Response:
         reader = await self._reader(request)
         wanted = _state(request)
-        listed = [
-            view(approval)
+        limit = _limit(request)
+        wanted_ones = [
+            approval
             for approval in await self._desk.list_all()
             if visible(approval, reader) and wanted in (None, approval.state)
         ]
-        return JSONResponse({"approvals": listed[:MAX_LISTED]})
+        listed: list[bytes] = []
+        left_bytes = MAX_LISTED_BYTES
+        for approval in wanted_ones[:limit]:
+            item = orjson.dumps(view(approval))
+            left_bytes -= len(item)
+            if listed and left_bytes < 0:
+                break
+            listed.append(item)
+        left_off = len(wanted_ones) - len(listed)
+        body = b'{"approvals":[%b],"left_off":%d}' % (b",".join(listed), left_off)
+        return Response(body, media_type="application/json")
 
     async def show(self, request: Request) -> Response:
         reader = await self._reader(request)
@@ -186,6 +201,13 @@ def _state(request: Request) -> ApprovalState | None:
     except ValueError:
         states = ", ".join(state.value for state in ApprovalState)
         raise BadRequest(f"`state` is one of {states}") from None
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(MAX_LISTED))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LISTED:
+        raise BadRequest(f"`limit` is a number from 1 to {MAX_LISTED}")
+    return int(text)
 
 
 async def _body(request: Request) -> dict[str, str]:

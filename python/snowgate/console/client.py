@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx2
 import orjson
@@ -26,6 +27,19 @@ _ERRORS: dict[str, type[ApprovalError]] = {
     "not_an_approver": NotAnApprover,
     "closed": ApprovalClosed,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Approvals, newest first.
+
+    Attributes:
+        approvals: As the API shows them.
+        left_off: How many more there are.
+    """
+
+    approvals: list[dict[str, Any]]
+    left_off: int
 
 
 class ApprovalsClient:
@@ -58,14 +72,24 @@ class ApprovalsClient:
             headers={"authorization": f"Bearer {token}", "accept": "application/json"},
         )
 
-    def list(self, state: str | None = None) -> list[dict[str, Any]]:
-        """All approvals the holder may decide on, newest first.
+    def listing(self, state: str | None = None, limit: int | None = None) -> Listing:
+        """Approvals the holder may decide on, as many as a reply has room for.
+
+        Args:
+            state: Of this state only, such as `pending`.
+            limit: At most that many.
 
         Raises:
             LoginRefused, ApprovalError: As the API says.
         """
-        query = f"?state={quote(state, safe='')}" if state else ""
-        return [*self._call("GET", query)["approvals"]]
+        asked = {"state": state, "limit": limit}
+        query = urlencode({key: value for key, value in asked.items() if value is not None})
+        answer = self._call("GET", f"?{query}" if query else "")
+        return Listing([*answer["approvals"]], int(answer["left_off"]))
+
+    def list(self, state: str | None = None) -> list[dict[str, Any]]:
+        """As `listing`, the approvals alone."""
+        return self.listing(state).approvals
 
     def show(self, approval_id: str) -> dict[str, Any]:
         """One approval."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import trio
 import trustme
 
 from snowgate.approval import ApprovalDesk, Released
-from snowgate.console import ApprovalsClient, serve_api
+from snowgate.console import ApprovalsClient, api, serve_api
+from snowgate.console.api import MAX_LISTED_BYTES
 from snowgate.console.guard import MAX_BODY_BYTES
 from snowgate.errors import (
     ApprovalClosed,
@@ -151,7 +152,7 @@ async def test_an_approver_sees_exactly_what_would_run(world: World) -> None:
     assert shown["approvers"] == ["data-platform"]
     assert shown["expires_at"].endswith("Z")
     assert shown["votes"] == []
-    assert (await world.get()).json() == {"approvals": [shown]}
+    assert (await world.get()).json() == {"approvals": [shown], "left_off": 0}
 
 
 async def test_an_approval_over_http_releases_the_statement(world: World) -> None:
@@ -236,9 +237,48 @@ async def test_the_list_is_narrowed_by_state(world: World) -> None:
     approval = await world.desk.request(statement())
     await world.decide(f"{approval.id}/deny")
 
-    assert (await world.get("?state=pending")).json() == {"approvals": []}
+    assert (await world.get("?state=pending")).json() == {"approvals": [], "left_off": 0}
     assert len((await world.get("?state=denied")).json()["approvals"]) == 1
     assert (await world.get("?state=nonsense")).status_code == 400
+
+
+async def test_the_list_is_cut_where_it_is_asked_to_be(world: World) -> None:
+    for at in range(5):
+        await world.desk.request(statement(f"q{at}"))
+    whole = (await world.get()).json()["approvals"]
+
+    cut = (await world.get("?limit=2")).json()
+
+    assert cut == {"approvals": whole[:2], "left_off": 3}
+    for wrong in ("0", "-1", "501", "9" * 5000, "two", "²"):
+        assert (await world.get(f"?limit={wrong}")).status_code == 400
+
+
+async def test_a_list_of_long_texts_is_bounded_and_each_text_is_exact(world: World) -> None:
+    text = "SELECT '" + "ü" * 600_000 + "'"
+    for at in range(10):
+        await world.desk.request(replace(statement(f"q{at}"), sql=text))
+
+    reply = await world.get()
+
+    listed = reply.json()
+    assert len(reply.content) <= MAX_LISTED_BYTES + 1000
+    assert all(one["sql"] == text for one in listed["approvals"])
+    assert len(listed["approvals"]) + listed["left_off"] == 10
+    assert listed["left_off"] == 4
+
+
+async def test_a_text_that_fills_the_list_alone_is_listed_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_LISTED_BYTES", 100)
+    for at in range(2):
+        await world.desk.request(statement(f"q{at}"))
+
+    listed = (await world.get()).json()
+
+    assert len(listed["approvals"]) == 1
+    assert listed["left_off"] == 1
 
 
 async def test_a_vote_after_the_end_is_a_conflict(world: World) -> None:
@@ -410,6 +450,8 @@ async def test_the_client_lists_shows_and_decides(world: World, client: Clients)
     first = await world.desk.request(statement())
     second = await world.desk.request(statement("q2"))
 
+    newest = await call(client(), lambda c: c.listing("pending", 1))
+    assert ([each["id"] for each in newest.approvals], newest.left_off) == ([second.id], 1)
     listed = await call(client(), lambda c: c.list("pending"))
     assert {each["id"] for each in listed} == {first.id, second.id}
     assert (await call(client(), lambda c: c.show(first.id)))["sql"] == SQL
