@@ -6,6 +6,7 @@ thought; this only steers which statements are likely to run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -462,7 +463,12 @@ class QueryWriter(Writer):
             out = self.pick(columns)
             left = tuple(column for column in columns if column is not out)
             return Query(f"* EXCLUDE ({out.name})", left)
-        if kind < 0.8:
+        if kind < 0.7:
+            pattern = self.pick(("%a%", "c%", "%id", "%e%", "_i%"))
+            fits = re.compile(pattern.replace("%", ".*").replace("_", "."), re.IGNORECASE)
+            shown = tuple(column for column in columns if fits.fullmatch(column.name))
+            return Query(f"* ILIKE '{pattern}'", shown) if shown else Query("*", tuple(columns))
+        if kind < 0.85:
             old, new = self.pick(columns), self.pick(("K", "CITY", "EMAIL", "W"))
             if new in names:
                 return Query("*", tuple(columns))

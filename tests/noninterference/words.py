@@ -104,8 +104,9 @@ LEAST({T}, {s})
 {N}::VARCHAR
 TO_VARCHAR({N})
 TO_VARCHAR({D})
-CAST({T} AS VARCHAR(3))
 {V}:a::VARCHAR
+{V}:a.b::VARCHAR
+{V}['a']::VARCHAR
 {V}[0]::VARCHAR
 TO_JSON({V})
 ARRAY_TO_STRING(SPLIT({T}, '-'), ',')
@@ -153,6 +154,8 @@ SQUARE({N})
 """
 # What can fail at run time.
 FALLIBLE_FORMS = """
+LENGTH(CAST({T} AS VARCHAR(3)))
+ARRAY_SIZE(OBJECT_KEYS(TRY_PARSE_JSON({T})))
 TO_NUMBER({T})
 TO_NUMBER(LEFT({T}, 1))
 {T}::INT
@@ -304,6 +307,9 @@ WINDOWS = {
         "LAST_VALUE({T}) IGNORE NULLS OVER ({w})",
         "MAX({T}) OVER ({f})",
         "LISTAGG({T}, ',') OVER ({f})",
+        "MAX({T}) OVER ({w} ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)",
+        "FIRST_VALUE({T}) OVER ({w} ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING)",
+        "MIN({T}) OVER ({w} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
     ),
     "N": (
         "ROW_NUMBER() OVER ({w})",
@@ -321,6 +327,9 @@ WINDOWS = {
         "COUNT_IF({B}) OVER ({f})",
         "FIRST_VALUE({N}) OVER ({w})",
         "SUM({N}) OVER ({w} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        "COUNT(*) OVER ({w} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
+        "COUNT({T}) OVER ({w} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+        "SUM({N}) OVER ({w} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)",
     ),
     "D": ("MAX({D}) OVER ({f})", "LAG({D}) OVER ({w})"),
 }

@@ -20,9 +20,9 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml, files, routines, slots, temporary
+from snowgate.sql import callees, code, ddl, dml, files, routines, slots, stored, temporary
 from snowgate.sql.catalog import NOTHING, Catalog
-from snowgate.sql.parser import parse_dml, parse_query
+from snowgate.sql.parser import column_list, parse_dml, parse_query
 from snowgate.sql.relations import Relation
 from snowgate.sql.state import Refused, State, unreadable
 from snowgate.sql.walk import Walk
@@ -369,6 +369,8 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
         tree: exp.Expr = parse_query(query)
         callees.check(head, tree, state)
         body = Walk(state).query(tree, None)
+        if head.object_kind in ddl.TABLES:
+            stored.check(state, column_list(head.rest), body)
     if kind is StatementClass.LOAD:
         files.check_load(head, state)
     named = ddl.places(head, given.namespace)

@@ -16,6 +16,7 @@ from snowgate.sql import routines
 from snowgate.sql.calls import lookup, unreviewed
 from snowgate.sql.functions import builtins
 from snowgate.sql.names import fold
+from snowgate.sql.parser import column_list
 from snowgate.sql.state import State
 
 # IDENTIFIER and the forms with their own syntax; they are checked where they stand.
@@ -40,6 +41,8 @@ def check(head: StatementHead, tree: exp.Expr, state: State) -> None:
     if head.verb in ("CREATE", "COPY") and head.target:
         # `CREATE TABLE t (a, b) AS …`, `COPY INTO t (a, b) FROM …`
         explained[head.target[-1]] += 1
+        # `(a VARCHAR(20))`
+        explained.update(column.type for column in column_list(head.rest))
     for name in sorted(strange):
         if strange[name] > explained[name]:
             raise unreviewed(name)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import columns, conversions, magnitude, routines
+from snowgate.sql import columns, conversions, magnitude, routines, sizes
 from snowgate.sql.functions import Effect, Function, Role, builtins
 from snowgate.sql.names import dynamic_name, fold
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Refused, State
-from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of
+from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of, one_of
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -48,6 +48,16 @@ _DATE_PART_WORDS = """
     EPOCH_MILLISECONDS EPOCH_MICROSECOND EPOCH_NANOSECOND TIMEZONE_HOUR TZH TIMEZONE_MINUTE TZM
 """
 _DATE_PARTS = frozenset(_DATE_PART_WORDS.split())
+# What makes nothing but arrays or objects.
+_MAKER_NAMES = """
+    ARRAYAGG ARRAYS_TO_OBJECT ARRAYS_ZIP ARRAY_AGG ARRAY_APPEND ARRAY_CAT ARRAY_COMPACT
+    ARRAY_CONSTRUCT ARRAY_CONSTRUCT_COMPACT ARRAY_DISTINCT ARRAY_EXCEPT ARRAY_FLATTEN
+    ARRAY_GENERATE_RANGE ARRAY_INSERT ARRAY_INTERSECTION ARRAY_PREPEND ARRAY_REMOVE ARRAY_REMOVE_AT
+    ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT ARRAY_UNION_AGG ARRAY_UNIQUE_AGG AS_ARRAY AS_OBJECT FILTER
+    OBJECT_AGG OBJECT_CONSTRUCT OBJECT_CONSTRUCT_KEEP_NULL OBJECT_DELETE OBJECT_INSERT OBJECT_KEYS
+    OBJECT_PICK REGEXP_SUBSTR_ALL SPLIT STRTOK_TO_ARRAY TO_ARRAY TO_OBJECT TRANSFORM
+"""
+_MAKERS = frozenset(_MAKER_NAMES.split())
 
 
 def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
@@ -70,12 +80,15 @@ def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
     if name in ("IFF", "COUNT_IF"):
         conversions.check_boolean(walk.state, values[:1])
     conversions.check_arguments(walk.state, name, values, nodes)
+    conversions.check_common(walk.state, _compared(name, values))
     if function.returns is None:
         results = _results(name, values)
         conversions.check_common(walk.state, results)
         magnitude.alternatives(walk.state, results, values)
-        return derived(values, family_of(results))
-    return magnitude.called(walk.state, name, values, derived(values, function.returns))
+        return one_of(derived(values, family_of(results)), results)
+    result = magnitude.called(walk.state, name, nodes, values, derived(values, function.returns))
+    result = sizes.called(name, nodes, values, result)
+    return replace(result, container=True) if name in _MAKERS else result
 
 
 def name_of(node: exp.Anonymous) -> str:
@@ -189,6 +202,17 @@ def _fold(name: str, value: Value) -> Value:
 def _counted(value: Value) -> bool:
     """Whether counting it lets go of its tags."""
     return not value.unknown and not value.grouping and value.shape in (Shape.CLEAN, Shape.RAW)
+
+
+def _compared(name: str, values: list[Value]) -> list[Value]:
+    """The arguments that are compared with one another, and so converted."""
+    match name:
+        case "NULLIF" | "EQUAL_NULL":
+            return values
+        case "DECODE":
+            return [*values[:1], *values[1:-1:2]]
+        case _:
+            return []
 
 
 def _results(name: str, values: list[Value]) -> list[Value]:

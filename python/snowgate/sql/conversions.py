@@ -11,7 +11,8 @@ integers. Everything else that converts is, unless it is the TRY_ form.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from sqlglot import exp
 
@@ -40,6 +41,22 @@ _CONSTANT_CASTS = {
     Family.TIME: re.compile(r"\d{4}-[01]\d-[0-3]\d([ T][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?)?"),
     Family.BOOL: re.compile(r"true|false", re.IGNORECASE),
 }
+_NARROWED = frozenset({Family.NUMBER, Family.TEXT, Family.BINARY})
+# Functions whose first argument must be an array or an object: a variant that is none is an error.
+_OF_CONTAINER_NAMES = """
+    ARRAY_APPEND ARRAY_COMPACT ARRAY_DISTINCT ARRAY_FLATTEN ARRAY_INSERT ARRAY_MAX ARRAY_MIN
+    ARRAY_PREPEND ARRAY_REMOVE ARRAY_REMOVE_AT ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT ARRAY_TO_STRING
+    FILTER OBJECT_DELETE OBJECT_INSERT OBJECT_KEYS OBJECT_PICK REDUCE TRANSFORM
+"""
+_OF_TWO_NAMES = "ARRAYS_OVERLAP ARRAYS_ZIP ARRAY_CAT ARRAY_EXCEPT ARRAY_INTERSECTION"
+_CONTAINERS = (
+    dict.fromkeys(_OF_CONTAINER_NAMES.split(), (0,))
+    | dict.fromkeys(_OF_TWO_NAMES.split(), (0, 1))
+    | {"ARRAY_CONTAINS": (1,), "ARRAY_POSITION": (1,)}
+)
+_CONSTRUCTORS = ("ARRAY_CONSTRUCT", "OBJECT_CONSTRUCT", "OBJECT_CONSTRUCT_KEEP_NULL")
+# Conversions of numbers that are no conversions of moments.
+_DATES = frozenset({"DATE", "TIME", "TO_DATE", "TO_TIME"})
 # A text of a hundred thousand characters is no error yet.
 _HUGE_DIGITS = 5
 
@@ -81,11 +98,16 @@ def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
     """An explicit conversion, `CAST(x AS t)` or `x::t`."""
     target = target_family(node)
     source = operand.family
-    if Family.NULL in (source, target) or target is Family.TEXT:
+    if Family.NULL in (source, target):
         return
-    narrowing = target is Family.NUMBER and bool(node.args["to"].args.get("expressions"))
+    # NUMBER(3, 0), VARCHAR(3): what does not fit is an error.
+    narrowing = target in _NARROWED and bool(node.args["to"].args.get("expressions"))
+    # A binary need not be UTF-8, which a session may ask for.
+    if target is Family.TEXT and not narrowing and source is not Family.BINARY:
+        return
     name = str(node.args["to"].this.value).upper()
-    if (source, target) in _SAFE and not narrowing:
+    # Not every moment has a time of day.
+    if (source, target) in _SAFE and not narrowing and name != "TIME":
         return
     if target is Family.VARIANT and name in ("VARIANT", "ARRAY"):
         return
@@ -98,8 +120,9 @@ def check_arguments(
     state: State, name: str, values: Sequence[Value], nodes: Sequence[exp.Expr]
 ) -> None:
     """The arguments of a builtin, by its `fallible` flag."""
+    risky = [*_by_place(name, values)]
+    fail_if(state, risky, _CALLS.format(name))
     fallible = builtins()[name].fallible
-    risky: list[Value] = []
     match fallible:
         case Fallible.NEVER:
             return
@@ -117,7 +140,11 @@ def check_arguments(
             later = zip(nodes[1:], values[1:], strict=False)
             risky = [value for node, value in later if value.touched or not _harmless(node)]
         case Fallible.PATTERN:
-            risky = list(values[1:2])
+            risky = list(values[1:])
+        case Fallible.COMPUTED:
+            # Of columns, and of objects of columns, it is taken that all of them fit.
+            pairs = zip_longest(nodes, values)
+            risky = [v for n, v in pairs if v and not (v.comparable or (n and _is_plain(n)))]
         case Fallible.KEYS:
             # The keys of a star are the names of its columns.
             constant = all(
@@ -125,8 +152,43 @@ def check_arguments(
                 for node in nodes[::2]
             )
             risky = [] if constant else list(values[::2])
-    always = fallible in (Fallible.ALWAYS, Fallible.PATTERN)
-    fail_if(state, risky, f"calls `{name}`, which can fail on account of a tagged column", always)
+    always = fallible in (Fallible.ALWAYS, Fallible.PATTERN, Fallible.COMPUTED)
+    fail_if(state, risky, _CALLS.format(name), always)
+
+
+_CALLS = "calls `{}`, which can fail on account of a tagged column"
+
+
+def _by_place(name: str, values: Sequence[Value]) -> Iterator[Value]:
+    """Arguments that are risky where they stand, whatever the function's flag says."""
+    for at in _CONTAINERS.get(name, ()):
+        # A column that is a variant holds what it is declared to hold.
+        for value in values[at : at + 1]:
+            if value.family in LOOSE and not value.comparable and not value.container:
+                yield value
+    if name in ("TO_CHAR", "TO_VARCHAR") and values[1:]:
+        # Not every binary is UTF-8.
+        yield from (v for v in values[:1] if v.family in (Family.BINARY, Family.ANY))
+    if name in ("LIKE", "ILIKE") and values[2:]:
+        # A pattern that ends with the escape is invalid.
+        yield from values[1:]
+    if name in _DATES:
+        yield from (value for value in values[:1] if value.family is Family.NUMBER)
+
+
+def _is_plain(node: exp.Expr) -> bool:
+    """Whether it is columns and constants, or an array or object of such."""
+    match node:
+        case exp.Column() | exp.Literal() | exp.Null() | exp.Star():
+            return True
+        case exp.PropertyEQ() | exp.Kwarg():
+            return _is_plain(node.expression)
+        case exp.Array() | exp.Struct():
+            return all(map(_is_plain, node.expressions))
+        case exp.Anonymous() if str(node.this).upper() in _CONSTRUCTORS:
+            return all(map(_is_plain, node.expressions))
+        case _:
+            return False
 
 
 def fail_if(state: State, values: Sequence[Value], reason: str, always: bool = False) -> None:

@@ -11,15 +11,16 @@ A node that is not in the table of handlers is not understood, and the statement
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from snowgate.sql import calls, columns, conversions, magnitude, windows
+from snowgate.sql import calls, columns, conversions, magnitude, sizes, windows
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import ANY_DIGITS, Family, Value, branches, clean, derived
+from snowgate.sql.values import ANY_DIGITS, Family, Value, branches, clean, derived, one_of
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -36,7 +37,9 @@ def value(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     handler = _HANDLERS.get(type(node))
     if handler is None:
         raise unreadable(f"`{type(node).__name__}`")
-    return handler(walk, node, scope)
+    found = handler(walk, node, scope)
+    sizes.check(walk.state, found)
+    return found
 
 
 def _values(walk: Walk, nodes: Iterable[exp.Expr], scope: Scope) -> list[Value]:
@@ -53,13 +56,18 @@ def _constant(family: Family) -> Handler:
 
 def _literal(_walk: Walk, node: exp.Literal, _scope: Scope) -> Value:
     if node.args.get("is_string"):
-        return clean(Family.TEXT)
+        return clean(Family.TEXT, chars=len(str(node.this)))
     return clean(Family.NUMBER, magnitude.digits_of(str(node.this)))
 
 
 def _derived(family: Family) -> Handler:
     """All parts of the node, whatever they are, decide its value."""
     return lambda walk, node, scope: derived(_values(walk, node.iter_expressions(), scope), family)
+
+
+def _container(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
+    parts = derived(_values(walk, node.iter_expressions(), scope), Family.VARIANT)
+    return replace(parts, container=True)
 
 
 def _concatenation(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
@@ -132,6 +140,16 @@ def _match(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     return derived([subject, pattern], Family.BOOL)
 
 
+def _escaped(walk: Walk, node: exp.Escape, scope: Scope) -> Value:
+    """`x LIKE pattern ESCAPE '#'`: a pattern that ends with the escape is invalid."""
+    matched = _inner(walk, node, scope)
+    parts = [node.args["expression"], node.this.args.get("expression")]
+    risky = [walk.value(part, scope) for part in parts if isinstance(part, exp.Expr)]
+    reason = "matches a pattern that can be invalid on account of a tagged column"
+    conversions.fail_if(walk.state, risky, reason)
+    return derived([matched, *risky], Family.BOOL)
+
+
 def _membership(walk: Walk, node: exp.In, scope: Scope) -> Value:
     """IN as a value: all of the subquery, its predicates included."""
     subject = _inner(walk, node, scope)
@@ -191,7 +209,7 @@ def _case(walk: Walk, node: exp.Case, scope: Scope) -> Value:
         conversions.check_boolean(state, conditions)
     conversions.check_common(state, results)
     magnitude.alternatives(state, results, [*conditions, *results])
-    return derived([*conditions, *results], branches(results).family)
+    return one_of(derived([*conditions, *results], branches(results).family), results)
 
 
 def _cast(walk: Walk, node: exp.Cast, scope: Scope) -> Value:
@@ -199,12 +217,15 @@ def _cast(walk: Walk, node: exp.Cast, scope: Scope) -> Value:
     target = conversions.target_family(node)
     if not isinstance(node, exp.TryCast):
         conversions.check_cast(walk.state, node, operand)
-    return magnitude.converted(walk.state, operand, target)
+    result = magnitude.converted(walk.state, operand, target)
+    container = str(node.args["to"].this.value).upper() in ("ARRAY", "OBJECT")
+    return replace(result, container=True) if container else result
 
 
 def _extract(walk: Walk, node: exp.Extract, scope: Scope) -> Value:
     operand = walk.value(node.args["expression"], scope)
     conversions.check_arguments(walk.state, "EXTRACT", [operand], [node.args["expression"]])
+    magnitude.counted(walk.state, node.this, [operand])
     return derived([operand], Family.NUMBER)
 
 
@@ -231,7 +252,7 @@ def _parameter(walk: Walk, node: exp.Parameter, scope: Scope) -> Value:
 
 
 def _bind(walk: Walk, node: exp.Placeholder, _scope: Scope) -> Value:
-    return clean(conversions.bind_family(walk.state, node), ANY_DIGITS)
+    return clean(conversions.bind_family(walk.state, node), ANY_DIGITS, sizes.BIND_CHARS)
 
 
 def _order(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
@@ -296,7 +317,7 @@ _HANDLERS: dict[type, Handler] = {
     exp.Is: _derived(Family.BOOL),
     exp.Like: _derived(Family.BOOL),
     exp.ILike: _derived(Family.BOOL),
-    exp.Escape: _derived(Family.BOOL),
+    exp.Escape: _escaped,
     exp.RegexpLike: _match,
     exp.Any: _derived(Family.ANY),
     exp.All: _derived(Family.ANY),
@@ -315,8 +336,8 @@ _HANDLERS: dict[type, Handler] = {
     exp.JSONExtract: _path,
     exp.Bracket: _derived(Family.VARIANT),
     exp.Slice: _derived(Family.VARIANT),
-    exp.Array: _derived(Family.VARIANT),
-    exp.Struct: _derived(Family.VARIANT),
+    exp.Array: _container,
+    exp.Struct: _container,
     exp.Tuple: _derived(Family.ANY),
     exp.Distinct: _derived(Family.ANY),
     exp.Collate: _derived(Family.TEXT),

@@ -33,7 +33,8 @@ class Fallible(Enum):
     TEXT_LATER = "text-later"  # text and variants, and all from the second argument on
     LATER = "later"  # from the second argument on
     NUMBER_LATER = "number-later"  # text from the second argument on
-    PATTERN = "pattern"  # the second, a pattern, which can be invalid whatever it is
+    PATTERN = "pattern"  # from the second on: a pattern can be invalid whatever it is
+    COMPUTED = "computed"  # any that is more than a column: how long it gets hangs on all rows
     KEYS = "keys"  # the first, third, … argument
 
 

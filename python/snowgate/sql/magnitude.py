@@ -36,13 +36,25 @@ _MOVED = "moves a date on account of a tagged column, which can leave the calend
 # Their values can be much larger than their arguments, or come from a text.
 _GROWING_NAMES = """
     AS_DECIMAL AS_DOUBLE AS_INTEGER AS_NUMBER AS_REAL BITSHIFTLEFT BIT_SHIFTLEFT COSH COT EXP
-    FACTORIAL NORMAL POW POWER SINH SQUARE TAN TO_DECFLOAT TO_DECIMAL TO_DOUBLE TO_NUMBER TO_NUMERIC
+    FACTORIAL NORMAL POW POWER SINH TAN TO_DECFLOAT TO_DECIMAL TO_DOUBLE TO_NUMBER TO_NUMERIC
     TRY_TO_DECFLOAT TRY_TO_DECIMAL TRY_TO_DOUBLE TRY_TO_NUMBER TRY_TO_NUMERIC UNIFORM ZIPF
 """
 _GROWING = frozenset(_GROWING_NAMES.split())
 # They add up what they are given.
 _SUMS = frozenset({"SUM", "AVG"})
 _QUOTIENTS = frozenset({"DIV0", "DIV0NULL"})
+# They square what they are given, and add it up.
+_SPREAD_NAMES = """
+    CORR COVAR_POP COVAR_SAMP KURTOSIS REGR_AVGX REGR_AVGY REGR_INTERCEPT REGR_R2 REGR_SLOPE
+    REGR_SXX REGR_SXY REGR_SYY SKEW STDDEV STDDEV_POP STDDEV_SAMP VARIANCE VARIANCE_POP
+    VARIANCE_SAMP VAR_POP VAR_SAMP
+"""
+_SPREADS = frozenset(_SPREAD_NAMES.split())
+# Numbers to moments. What has more digits than a column is beyond the calendar.
+_INSTANTS = frozenset(f"TO_TIMESTAMP{kind}" for kind in ("", "_LTZ", "_NTZ", "_TZ"))
+# They count parts of a date; nanoseconds of a thousand years are more than 64 bits.
+_DIFFERENCES = frozenset({"DATEDIFF", "TIMEDIFF", "TIMESTAMPDIFF", "DATE_PART"})
+_NANOSECONDS = "counts nanoseconds on account of a tagged column, which can be too many"
 # They move a date: the place of the amount.
 _MOVERS = {"DATEADD": 1, "TIMEADD": 1, "TIMESTAMPADD": 1, "ADD_MONTHS": 1}
 
@@ -90,13 +102,23 @@ def converted(state: State, operand: Value, target: Family) -> Value:
     return replace(result, digits=ANY_DIGITS) if operand.family in LOOSE else result
 
 
-def called(state: State, name: str, values: Sequence[Value], result: Value) -> Value:
+def called(
+    state: State, name: str, nodes: Sequence[exp.Expr], values: Sequence[Value], result: Value
+) -> Value:
     """The value of a builtin, whose arguments it may exceed."""
+    if name in _INSTANTS:
+        _check_instant(state, values)
+    if name in _DIFFERENCES and nodes:
+        counted(state, nodes[0], values)
     if name in _MOVERS and len(values) > _MOVERS[name]:
         return _move(state, values, [values[_MOVERS[name]]])
     if result.family is not Family.NUMBER:
         return result
     digits = max(map(_size, values), default=COLUMN_DIGITS)
+    if name == "SQUARE":
+        return product(state, [*values, *values])
+    if name in _SPREADS and digits > COLUMN_DIGITS:
+        fail_if(state, values, _REASON, always=True)
     if name in _SUMS:
         return _within(state, values, digits + _ROWS_DIGITS)
     if name in _QUOTIENTS:
@@ -106,6 +128,30 @@ def called(state: State, name: str, values: Sequence[Value], result: Value) -> V
     elif all(value.family is not Family.NUMBER for value in values):
         digits = COLUMN_DIGITS
     return replace(result, digits=digits)
+
+
+def _check_instant(state: State, values: Sequence[Value]) -> None:
+    """Seconds since 1970, or, from eleven digits on, something smaller than seconds."""
+    counted = [value for value in values[:1] if value.family is Family.NUMBER]
+    if len(values) > 1 or any(value.digits > COLUMN_DIGITS for value in counted):
+        fail_if(state, counted, _MOVED)
+
+
+def counted(state: State, part: exp.Expr, values: Sequence[Value]) -> None:
+    """A date or a difference of dates, counted in a part of it."""
+    if not _is_coarse(part):
+        fail_if(state, values, _NANOSECONDS, always=True)
+
+
+def _is_coarse(part: exp.Expr) -> bool:
+    """Whether the part of a date is a word for something longer than a nanosecond."""
+    if isinstance(part, exp.Literal):
+        word = str(part.this)
+    elif isinstance(part, (exp.Column, exp.Var)):
+        word = part.name
+    else:
+        return False
+    return not re.search(r"(^|_)N(ANO)?S", word.upper())
 
 
 def alternatives(state: State, results: Sequence[Value], values: Sequence[Value]) -> None:

@@ -125,11 +125,15 @@ def after_word(text: str, word: str) -> str | None:
 
 
 class ListedColumn(NamedTuple):
-    """One column of a list: its stored name, its type's first word, whether it is computed."""
+    """One column of a list: its stored name, its type's first word, whether it is computed.
+
+    `words` are all that follows the name, in upper case.
+    """
 
     name: str
     type: str
     computed: bool
+    words: tuple[str, ...] = ()
 
 
 def column_list(text: str) -> list[ListedColumn]:
@@ -156,6 +160,7 @@ def column_list(text: str) -> list[ListedColumn]:
             _stored(*item[0]),
             item[1][1].upper() if len(item) > 1 else "",
             any(kind == "word" and piece.upper() == "AS" for kind, piece in item[1:]),
+            tuple(piece.upper() for _, piece in item[1:]),
         )
         for item in items
         if item and item[0][0] in ("word", "quoted") and not _is_constraint(item)

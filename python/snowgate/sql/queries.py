@@ -12,7 +12,7 @@ from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold, names_of, resolve
 from snowgate.sql.relations import NOWHERE, Column, Relation, Scope
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import ANY_DIGITS, CLEAN, Shape, Value, branches, derived
+from snowgate.sql.values import ANY_CHARS, ANY_DIGITS, CLEAN, Shape, Value, branches, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -93,10 +93,11 @@ def _recursive(walk: Walk, body: exp.Expr, name: str, names: list[str], scope: S
     first = body
     while isinstance(first, _SET_OPERATIONS):
         first = first.this
-    relation = _of_any_size(walk.query(first, scope).renamed(names))
+    started = walk.query(first, scope).renamed(names)
+    relation = _of_any_size(started, started)
     for _ in range(_MAX_ROUNDS):
         scope.ctes[name] = relation
-        grown = _of_any_size(walk.query(body, scope).renamed(names))
+        grown = _of_any_size(walk.query(body, scope).renamed(names), relation)
         if _same(grown, relation):
             return grown
         relation = grown
@@ -105,11 +106,16 @@ def _recursive(walk: Walk, body: exp.Expr, name: str, names: list[str], scope: S
     )
 
 
-def _of_any_size(relation: Relation) -> Relation:
-    """Who knows how often a number is multiplied."""
+def _of_any_size(relation: Relation, before: Relation) -> Relation:
+    """Who knows how often a number is multiplied, or how far a text grows that has grown."""
+    lengths = dict(enumerate(column.value.chars for column in before.columns))
+
+    def sized(at: int, value: Value) -> Value:
+        grows = value.chars > lengths.get(at, 0)
+        return replace(value, digits=ANY_DIGITS, chars=ANY_CHARS if grows else value.chars)
+
     columns = (
-        replace(column, value=replace(column.value, digits=ANY_DIGITS))
-        for column in relation.columns
+        replace(column, value=sized(at, column.value)) for at, column in enumerate(relation.columns)
     )
     return replace(relation, columns=tuple(columns))
 

@@ -25,6 +25,9 @@ NO_TAGS: frozenset[str] = frozenset()
 COLUMN_DIGITS = 17
 # Nobody knows how many.
 ANY_DIGITS = 1000
+# Characters that a text of a column is taken to have, and what nobody knows.
+COLUMN_CHARS = 1_000
+ANY_CHARS = 10**12
 
 
 class Shape(IntEnum):
@@ -62,6 +65,8 @@ class Value:
         origin: The one column that a comparable value comes from; empty where there are several.
         folds: LOWER, UPPER and TRIM on the way, innermost first.
         digits: Digits before the point at most, of a number.
+        chars: Characters at most, of a text, and of what an array or object is written as.
+        container: It is an array or an object for certain, or NULL.
     """
 
     tags: frozenset[str] = NO_TAGS
@@ -72,6 +77,8 @@ class Value:
     origin: str = ""
     folds: tuple[str, ...] = ()
     digits: int = COLUMN_DIGITS
+    chars: int = COLUMN_CHARS
+    container: bool = False
 
     @property
     def tainted(self) -> bool:
@@ -107,21 +114,25 @@ CLEAN = Value()
 UNKNOWN = Value(shape=Shape.DERIVED, unknown=True)
 
 
-def clean(family: Family, digits: int = COLUMN_DIGITS) -> Value:
+def clean(family: Family, digits: int = COLUMN_DIGITS, chars: int = COLUMN_CHARS) -> Value:
     """A value that nothing tagged decides."""
     known = _CLEAN[family]
-    return known if digits == COLUMN_DIGITS else replace(known, digits=digits)
+    if digits == COLUMN_DIGITS and chars == COLUMN_CHARS:
+        return known
+    return replace(known, digits=digits, chars=chars)
 
 
 _CLEAN = {family: Value(family=family) for family in Family}
+_SHORT = frozenset({Family.NUMBER, Family.TIME, Family.BOOL, Family.NULL})
 _WITHOUT_DIGITS = frozenset({Family.TEXT, Family.BOOL, Family.BINARY, Family.NULL})
 
 
 def derived(values: Iterable[Value], family: Family = Family.ANY) -> Value:
     """A value computed from others: whatever touches any of them touches it."""
-    tags, grouping, unknown, digits = NO_TAGS, NO_TAGS, False, 0
+    tags, grouping, unknown, digits, chars = NO_TAGS, NO_TAGS, False, 0, 0
     for value in values:
         digits = max(digits, value.digits)
+        chars += value.chars
         if value.tags:
             tags |= value.tags
         if value.grouping:
@@ -129,22 +140,33 @@ def derived(values: Iterable[Value], family: Family = Family.ANY) -> Value:
         unknown = unknown or value.unknown
     if not digits or family in _WITHOUT_DIGITS:
         digits = COLUMN_DIGITS
+    if not chars or family in _SHORT:
+        chars = COLUMN_CHARS
+    chars = min(chars, ANY_CHARS)
     if not tags and not grouping and not unknown:
-        return clean(family, digits)
+        return clean(family, digits, chars)
     shape = Shape.DERIVED if tags or unknown else Shape.CLEAN
-    return Value(tags, shape, unknown, grouping, family, digits=digits)
+    return Value(tags, shape, unknown, grouping, family, digits=digits, chars=chars)
 
 
 def branches(values: Iterable[Value]) -> Value:
     """A value that is one of several: raw only if every branch is raw (F2)."""
     seen = list(values)
     shapes = {value.shape for value in seen}
-    union = derived(seen, family_of(seen))
+    union = one_of(derived(seen, family_of(seen)), seen)
+    if seen and all(value.container for value in seen):
+        union = replace(union, container=True)
     if len(shapes) > 1 or not union.tainted:
         return union
     origins = {(value.origin, value.folds) for value in seen}
     origin, folds = origins.pop() if len(origins) == 1 else ("", ())
     return replace(union, shape=shapes.pop(), origin=origin, folds=folds)
+
+
+def one_of(value: Value, results: Iterable[Value]) -> Value:
+    """A value that is as long as one of several at most, whatever else decides it."""
+    chars = max((result.chars for result in results), default=COLUMN_CHARS)
+    return value if value.chars == chars else replace(value, chars=chars)
 
 
 def family_of(values: Iterable[Value]) -> Family:

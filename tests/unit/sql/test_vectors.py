@@ -1,6 +1,6 @@
 """Labelled statements, analysed and judged by a policy, as a gateway would.
 
-`vectors/evasions.jsonl` and `vectors/reference/*.jsonl` use the reference catalog and
+`vectors/evasions*.jsonl` and `vectors/reference/*.jsonl` use the reference catalog and
 policy, `vectors/staff` a schema with numbers, dates, a variant, views and two tags. `sql` is a text
 or a session of texts, of which the strictest decision counts; `expected` and `also_ok` are allow,
 mask, approve or deny; `masked` are the masked outputs; `rules` those that deny.
@@ -38,6 +38,7 @@ def setting(folder: str) -> tuple[Catalog, Policy]:
 def cases() -> list[Any]:
     files = [
         ("reference", VECTORS / "evasions.jsonl"),
+        ("reference", VECTORS / "evasions_found.jsonl"),
         ("reference", VECTORS / "reference" / "statements.jsonl"),
         ("reference", VECTORS / "reference" / "benign.jsonl"),
         ("staff", VECTORS / "staff" / "statements.jsonl"),
