@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
+from snowgate_standin.binds import parse
+from snowgate_standin.errors import SnowflakeError
+
 
 @pytest.mark.parametrize(
     ("sql", "code", "state", "text"),
@@ -85,6 +88,37 @@ def test_values_can_be_bound(etl: Any) -> None:
     assert etl.rowcount == 2
     assert etl.execute("SELECT * FROM B ORDER BY 1").fetchall() == [(1, "a"), (2, "b")]
     etl.execute("DROP TABLE B")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "code", "state"),
+    [
+        ("FIXED", "abc", "100038", "22018"),
+        ("FIXED", "NaN", "100038", "22018"),
+        ("FIXED", "1e999999999", "100038", "22018"),
+        ("REAL", "1,5", "100038", "22018"),
+        ("BOOLEAN", "maybe", "100037", "22018"),
+        ("BINARY", "0g", "100115", "22000"),
+        ("DATE", "2026-01-01", "100040", "22007"),
+        ("DATE", "9" * 30, "100040", "22007"),
+        ("TIME", "noon", "100108", "22007"),
+        ("TIMESTAMP_TZ", "", "100035", "22007"),
+        ("FIXED", ["1", "two"], "100038", "22018"),
+    ],
+)
+def test_a_bind_that_is_no_value_of_its_type_is_an_error(
+    kind: str, value: object, code: str, state: str
+) -> None:
+    with pytest.raises(SnowflakeError) as caught:
+        parse({"1": {"type": kind, "value": value}})
+    assert (caught.value.code, caught.value.sqlstate) == (code, state)
+    assert "is not recognized" in caught.value.message
+
+
+@pytest.mark.parametrize("other", ["1", ["1"], [], None])
+def test_binds_of_a_batch_have_one_length(other: object) -> None:
+    with pytest.raises(SnowflakeError):
+        parse({"1": {"type": "FIXED", "value": ["1", "2"]}, "2": {"type": "FIXED", "value": other}})
 
 
 def test_the_session_tells_its_context(etl: Any) -> None:

@@ -54,6 +54,23 @@ def test_an_error_of_upstream_that_touches_no_tag_is_told_in_full(rig: Rig, anal
     assert "Division by zero" in reply.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "code"),
+    [("FIXED", "abc", "100038"), ("REAL", "", "100038"), ("BOOLEAN", "maybe", "100037")],
+)
+def test_a_bind_that_is_no_value_of_its_type_is_snowflake_s_error(
+    rig: Rig, analyst: Wire, kind: str, value: str, code: str
+) -> None:
+    since = rig.mark()
+
+    reply = analyst.query("SELECT ? AS bound", bindings={"1": {"type": kind, "value": value}})
+
+    assert reply.code == code
+    assert "is not recognized" in reply.message
+    outcome = since.outcome(since.entry("intent"))
+    assert (outcome.fields["status"], outcome.fields["fault"]) == ("error", "upstream")
+
+
 # -- broken answers ------------------------------------------------------------------------
 
 
