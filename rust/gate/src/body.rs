@@ -2,7 +2,8 @@
 //!
 //! # Rules
 //!
-//! - Before a login nobody makes the gate keep more than [`SMALL_BYTES`].
+//! - Before a login nobody makes the gate keep more than [`SMALL_BYTES`], nor for longer than it waits
+//!   for a head.
 //! - Of large bodies only [`LARGE_AT_ONCE`] are read at a time; the others wait their turn.
 //! - What statements under way keep of their requests, and what results that nobody has taken yet keep,
 //!   is bounded in all ([`Room`]).
@@ -52,7 +53,11 @@ pub(crate) async fn read(
     body: Incoming,
     size: Size,
 ) -> Result<Bytes, Refusal> {
-    let time = Duration::from_secs(state.limits.idle_timeout_s);
+    let limits = &state.limits;
+    let time_s = match size {
+        Size::Small => limits.header_timeout_s.min(limits.idle_timeout_s),
+        Size::Discard | Size::Large => limits.idle_timeout_s,
+    };
     let whole = async {
         match size {
             Size::Discard => discard(body, state.limits.body_bytes).await,
@@ -69,7 +74,7 @@ pub(crate) async fn read(
         }
     };
     let late = || Refusal::denied("request-time", "the request came too slowly", "");
-    tokio::time::timeout(time, whole).await.map_err(|_| late())?
+    tokio::time::timeout(Duration::from_secs(time_s), whole).await.map_err(|_| late())?
 }
 
 async fn discard(mut body: Incoming, limit_bytes: usize) -> Result<Bytes, Refusal> {

@@ -113,10 +113,11 @@ pub struct Limits {
     pub statement_bytes: usize,
     /// Connections at once.
     pub connections: usize,
-    /// Time a client has to send a request head, from its first byte on.
+    /// Time a client has to send a request head, from its first byte on, or from the connection's
+    /// first moment; and to send the body of a login.
     pub header_timeout_s: u64,
-    /// Time a client has to send a request body, may be silent between requests, or may take no bytes
-    /// of an answer.
+    /// Time a client has to send another request body, may be silent between requests, or may take no
+    /// bytes of an answer.
     pub idle_timeout_s: u64,
     /// Longest time an answer is held (`protocol.md` section 4: drivers give up at 60 s and 90 s).
     pub poll_hold_s: f64,
@@ -130,7 +131,7 @@ pub struct Limits {
     pub ticket_uses: u32,
     /// Verdicts kept.
     pub cache_entries: usize,
-    /// Sessions at once.
+    /// Sessions at once; half of them at most for one identity.
     pub sessions: usize,
 }
 

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use snowgate_session::{Opened, Token, TokenKind};
+use snowgate_session::{Opened, SessionsFull, Token, TokenKind};
 use snowgate_upstream::LoginSpec;
 use snowgate_wire::{Authenticator, Failure, LoginReply, LoginRequest, Secret, UpstreamLogin};
 use uuid::Uuid;
@@ -147,6 +147,9 @@ impl Attempt {
         }
         let token = offered(request)?;
         let admission = self.ask(request, token).await?;
+        // Before anything is opened upstream; logins in the same moment may go over it by a few.
+        let same = |session: &Session| session.who.principal.same(&admission.principal);
+        self.state.sessions.has_share(same).map_err(too_many)?;
         let id = Uuid::new_v4().to_string();
         let spec = LoginSpec {
             role: admission.role.clone(),
@@ -241,7 +244,7 @@ impl Attempt {
         );
         if let Err(full) = opened {
             let _ = session.upstream.logout().await;
-            return Err(Refused::new("busy", full.to_string()));
+            return Err(too_many(full));
         }
         if let Err(refusal) = state.session_opened(session).await {
             account::end(state, &session.id, "not-stored").await;
@@ -332,6 +335,10 @@ fn is_token(text: &str) -> bool {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.split('.').count() == 3 && text.split('.').all(part)
+}
+
+fn too_many(full: SessionsFull) -> Refused {
+    Refused::new("busy", format!("{full}; close those that are not needed, or try again later"))
 }
 
 fn client_name(request: &LoginRequest) -> Option<String> {

@@ -3,7 +3,8 @@
 //! | what | limit |
 //! |---|---|
 //! | a request's head, from its first byte to its last | `header_timeout_s` |
-//! | silence between requests, and before the first | `idle_timeout_s` |
+//! | the first head, from the connection's first moment | `header_timeout_s` |
+//! | silence between requests | `idle_timeout_s` |
 //! | a client that takes no bytes of its answer | `idle_timeout_s` |
 //!
 //! The server's own limit of heads counts the silence before them too, so it would close the
@@ -75,7 +76,7 @@ pub(crate) struct Patient<S> {
     busy: Busy,
     /// Last byte in either direction.
     active: Instant,
-    /// First byte of a head that is not complete.
+    /// Beginning of a head that is not complete.
     head: Option<Instant>,
     /// Beginnings and ends of requests that were seen.
     changes: u64,
@@ -91,9 +92,10 @@ impl<S> Patient<S> {
             patience,
             busy,
             active,
-            head: None,
+            // Who connects and says nothing has no more time than who says it slowly.
+            head: Some(active),
             changes: 0,
-            read_timer: Box::pin(sleep_until(active + patience.idle)),
+            read_timer: Box::pin(sleep_until(active + patience.head)),
             write_timer: None,
         }
     }
@@ -219,14 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn silence_ends_the_connection() {
+    fn silence_ends_the_connection_and_sooner_before_the_first_request() {
         run(async {
-            let (_client, server) = duplex(64);
-            let started = Instant::now();
-            let mut server = Patient::new(server, SHORT, Busy::default());
-            let error = server.read_u8().await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            assert!(started.elapsed() >= SHORT.idle);
+            for (served, limit) in [(false, SHORT.head), (true, SHORT.idle)] {
+                let (_client, server) = duplex(64);
+                let busy = Busy::default();
+                let mut server = Patient::new(server, SHORT, busy.clone());
+                if served {
+                    drop(busy.begin());
+                }
+                let started = Instant::now();
+                let error = server.read_u8().await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                assert!(started.elapsed() >= limit);
+                assert_eq!(started.elapsed() < SHORT.idle, !served);
+            }
         });
     }
 

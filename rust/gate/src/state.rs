@@ -212,14 +212,20 @@ impl State {
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(bare));
-        if !known || value.contains('@') {
+        let port = value.strip_prefix(host).ok_or_else(refused)?;
+        let plain = match port.strip_prefix(':') {
+            Some(digits) => {
+                digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+            }
+            None => port.is_empty(),
+        };
+        // A request line with another host than the header's has two readings.
+        let one = head.uri.authority().is_none_or(|named| named == &authority);
+        if !(known && plain && one) {
             return Err(refused());
         }
         let scheme = if peer.encrypted { "https" } else { "http" };
-        Ok(match authority.port_u16() {
-            Some(port) => format!("{scheme}://{host}:{port}"),
-            None => format!("{scheme}://{host}"),
-        })
+        Ok(format!("{scheme}://{value}"))
     }
 
     /// Refuse a request and record it, where a session is known.

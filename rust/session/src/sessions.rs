@@ -113,6 +113,14 @@ impl<T> Sessions<T> {
         Self { state: Mutex::new(state), capacity, token_s }
     }
 
+    /// Whether one owner may have another session: of `same` ones there are less than half of what
+    /// fits, so that nobody takes the room of all others.
+    pub fn has_share(&self, same: impl Fn(&T) -> bool) -> Result<(), SessionsFull> {
+        let state = lock(&self.state);
+        let taken = state.rows.values().filter(|row| same(&row.owner)).count();
+        if taken >= self.capacity.div_ceil(2) { Err(SessionsFull) } else { Ok(()) }
+    }
+
     /// Add a session.
     ///
     /// The tokens are made by the caller beforehand, so that their hashes can be stored first.
@@ -330,6 +338,19 @@ mod tests {
         let table = Sessions::new(1, 100.0);
         table.open("a", &tokens(), 0.0, 50.0, Arc::new(1_u32)).unwrap();
         assert_eq!(table.open("b", &tokens(), 0.0, 50.0, Arc::new(2)), Err(SessionsFull));
+    }
+
+    #[test]
+    fn one_owner_has_half_of_the_table_at_most() {
+        let table = Sessions::new(3, 100.0);
+        for id in ["a", "b"] {
+            assert_eq!(table.has_share(|owner| *owner == 1), Ok(()));
+            table.open(id, &tokens(), 0.0, 50.0, Arc::new(1_u32)).unwrap();
+        }
+        assert_eq!(table.has_share(|owner| *owner == 1), Err(SessionsFull));
+        assert_eq!(table.has_share(|owner| *owner == 2), Ok(()));
+        table.end("a");
+        assert_eq!(table.has_share(|owner| *owner == 1), Ok(()));
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
 
 mod chunks;
+mod connections;
+mod framing;
 mod holds;
 mod http;
 mod logins;
