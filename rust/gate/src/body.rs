@@ -4,14 +4,16 @@
 //!
 //! - Before a login nobody makes the gate keep more than [`SMALL_BYTES`], nor for longer than it waits
 //!   for a head.
-//! - Of large bodies only [`LARGE_AT_ONCE`] are read at a time; the others wait their turn.
+//! - Of large bodies only [`LARGE_AT_ONCE`] are read at a time, and few of one identity; the others
+//!   wait their turn.
 //! - What statements under way keep of their requests, and what results that nobody has taken yet keep,
 //!   is bounded in all ([`Room`]).
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -22,6 +24,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use snowgate_wire::{WireError, decode_body};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::{reply::Refusal, routes::Call, state::State};
 
@@ -29,7 +32,10 @@ use crate::{reply::Refusal, routes::Call, state::State};
 const SMALL_BYTES: usize = 256 * 1024;
 
 /// Bodies above [`SMALL_BYTES`] that are read at once.
-pub(crate) const LARGE_AT_ONCE: usize = 16;
+const LARGE_AT_ONCE: usize = 16;
+
+/// Those of them that may be of one identity: who sends slowly does not hold up all others.
+const LARGE_OF_ONE: usize = 4;
 
 /// Bytes that the texts and binds of all statements under way may take together, and again the results
 /// that wait for their clients.
@@ -66,7 +72,7 @@ pub(crate) async fn read(
                 let small = body.size_hint().upper().is_some_and(|upper| {
                     usize::try_from(upper).is_ok_and(|upper| upper <= SMALL_BYTES)
                 });
-                let turn = if small { None } else { state.large_bodies.acquire().await.ok() };
+                let turn = if small { None } else { turn(state, call).await };
                 let body = keep(call, body, state.limits.body_bytes).await;
                 drop(turn);
                 body
@@ -75,6 +81,11 @@ pub(crate) async fn read(
     };
     let late = || Refusal::denied("request-time", "the request came too slowly", "");
     tokio::time::timeout(Duration::from_secs(time_s), whole).await.map_err(|_| late())?
+}
+
+async fn turn<'a>(state: &'a State, call: &Call) -> Option<Turn<'a>> {
+    let session = state.session(call).ok()?;
+    state.large_bodies.take(session.who.principal.key()).await
 }
 
 async fn discard(mut body: Incoming, limit_bytes: usize) -> Result<Bytes, Refusal> {
@@ -113,6 +124,41 @@ fn too_large(limit_bytes: usize) -> Refusal {
         format!("the request is larger than {limit_bytes} bytes"),
         "send less: bind values in smaller batches, or split the statement",
     )
+}
+
+/// Turns of those who send large bodies.
+pub(crate) struct Turns {
+    all: Semaphore,
+    /// By identity, as long as it has or waits for a turn.
+    own: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// A turn, until it is dropped.
+pub(crate) struct Turn<'a> {
+    _own: OwnedSemaphorePermit,
+    _all: SemaphorePermit<'a>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: Semaphore::new(LARGE_AT_ONCE), own: Mutex::default() }
+    }
+}
+
+impl Turns {
+    async fn take(&self, identity: String) -> Option<Turn<'_>> {
+        let own = {
+            let mut all = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, own| {
+                Arc::strong_count(own) > 1 || own.available_permits() < LARGE_OF_ONE
+            });
+            let own = all.entry(identity).or_insert_with(|| Arc::new(Semaphore::new(LARGE_OF_ONE)));
+            Arc::clone(own)
+        };
+        // Its own first: who waits for that takes no turn of others.
+        let own = own.acquire_owned().await.ok()?;
+        Some(Turn { _own: own, _all: self.all.acquire().await.ok()? })
+    }
 }
 
 /// Memory that many share.

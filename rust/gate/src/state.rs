@@ -12,11 +12,11 @@ use http::header;
 use serde_json::json;
 use snowgate_session::{Keys, Lookup, Sessions, Statements, Subkey, Tickets, VerdictCache};
 use snowgate_upstream::{SealKey, Upstream, UpstreamError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    body::{LARGE_AT_ONCE, Room},
+    body::{Room, Turns},
     bridge::Bridge,
     chunk::ChunkContext,
     config::{GatewaySession, Limits},
@@ -97,7 +97,7 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     epoch: AtomicU64,
     /// Turns of those who send large bodies.
-    pub(crate) large_bodies: Semaphore,
+    pub(crate) large_bodies: Turns,
     /// What statements under way keep of their requests.
     pub(crate) room: Arc<Room>,
     /// What results keep until their clients take them.
@@ -140,7 +140,7 @@ impl State {
             own: OwnSession::default(),
             counters: Counters::default(),
             epoch: AtomicU64::new(0),
-            large_bodies: Semaphore::new(LARGE_AT_ONCE),
+            large_bodies: Turns::default(),
             room: Arc::default(),
             results: Arc::default(),
             refused_logins: Strangers::default(),

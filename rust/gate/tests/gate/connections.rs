@@ -113,6 +113,27 @@ fn the_body_of_a_stranger_has_the_time_of_a_head() {
 }
 
 #[test]
+fn large_bodies_that_one_identity_never_finishes_hold_up_nobody_else() {
+    let rig = Rig::new();
+    let (greedy, other) = (rig.login("greedy"), rig.login("other"));
+    let _unfinished: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = connect(&rig);
+            stream.write_all(query_head(&greedy, 1 << 20).as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    rig.wait_until(|| rig.status()["connections"].as_u64().unwrap() >= 20);
+    thread::sleep(Duration::from_millis(100));
+
+    let sql = format!("select '{}'", "x".repeat(500_000));
+    let answer =
+        rig.block(async { tokio::time::timeout(PATIENCE, other.query(&sql)).await.unwrap() });
+
+    assert!(answer.success(), "{}", answer.message());
+}
+
+#[test]
 fn an_answer_that_nobody_reads_is_given_up_with_its_memory() {
     let rig = Rig::with_limits(json!({"idle_timeout_s": 1}));
     let client = rig.login("job");
