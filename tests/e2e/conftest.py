@@ -19,7 +19,7 @@ ODD_CONFIG = """
     match: {class: alter}
     hold: {approvers: data-platform, quorum: 2, expires: 1h}
 
-limits: {poll_hold: 2s, session_token: 60s}
+limits: {poll_hold: 2s, session_token: 60s, header_timeout: 3s}
 """
 
 TAGGED = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")

@@ -213,6 +213,18 @@ def test_plain_http_on_the_tls_port_gets_nothing(rig: Rig) -> None:
     assert b"HTTP/1.1 2" not in received
 
 
+def test_a_handshake_that_is_never_finished_is_given_up_and_holds_up_nobody(odd: Rig) -> None:
+    # A record header that announces 512 bytes of a ClientHello, and five of them.
+    for begun in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"):
+        with socket.create_connection(("localhost", odd.world.ports.gateway), 10) as connection:
+            connection.sendall(begun)
+            with odd.wire("analyst") as other:
+                assert other.query("SELECT 1").ok
+            # Ends, or the time-out of this side fails the test.
+            while connection.recv(1024):
+                pass
+
+
 def test_a_login_that_cannot_be_read_is_refused_and_recorded(rig: Rig) -> None:
     wire = rig.wire()
     for body in (
