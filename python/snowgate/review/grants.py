@@ -7,12 +7,12 @@ Source: <https://docs.snowflake.com/en/sql-reference/sql/grant-privilege>
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from snowgate.audit.render import visible
 from snowgate.model.statement import ObjectName, StatementClass
 from snowgate.policy.pattern import quoted
-from snowgate.review.needs import Need
+from snowgate.review.needs import Need, Needs
 from snowgate.sql.catalog import Catalog
 
 C = StatementClass
@@ -33,7 +33,7 @@ _METADATA = "INFORMATION_SCHEMA"
 
 
 def grants_of(
-    needs: Iterable[Need], catalog: Catalog, warehouses: Mapping[str, str | None]
+    needs: Needs, catalog: Catalog, warehouses: Mapping[str, str | None]
 ) -> dict[str, list[str]]:
     """GRANT statements and remarks for each role.
 
@@ -43,18 +43,21 @@ def grants_of(
         warehouses: The warehouse of each role.
     """
     by_role: dict[str, set[Need]] = {}
-    for need in needs:
+    reads: dict[str, set[ObjectName]] = {}
+    for need in needs.counts:
         by_role.setdefault(need.role, set()).add(need)
+    for role, place in needs.reads:
+        reads.setdefault(role, set()).add(place)
     return {
-        role: [*_grants(role, by_role[role], catalog, warehouses.get(role))]
+        role: [*_grants(role, by_role[role], reads.get(role, set()), catalog, warehouses.get(role))]
         for role in sorted(by_role)
     }
 
 
-def revokes_of(needs: Iterable[Need]) -> dict[str, list[str]]:
+def revokes_of(needs: Needs) -> dict[str, list[str]]:
     """REVOKE statements for each role, over the schemas it used: to be run before the grants."""
     schemas: dict[str, set[tuple[str, str]]] = {}
-    for need in needs:
+    for need in needs.counts:
         place = need.access.place
         if place is not None and place.database and place.schema not in ("", _METADATA):
             schemas.setdefault(need.role, set()).add((place.database, place.schema))
@@ -71,9 +74,15 @@ def revokes_of(needs: Iterable[Need]) -> dict[str, list[str]]:
     }
 
 
-def _grants(role: str, needs: set[Need], catalog: Catalog, warehouse: str | None) -> Iterator[str]:
+def _grants(
+    role: str,
+    needs: set[Need],
+    reads: set[ObjectName],
+    catalog: Catalog,
+    warehouse: str | None,
+) -> Iterator[str]:
     to = f"TO ROLE {quoted(role)};"
-    places = {need.access.place for need in needs} - {None}
+    places = {need.access.place for need in needs} | reads
     known = sorted(place for place in places if place and place.database)
     if warehouse:
         yield _told(f"GRANT USAGE ON WAREHOUSE {quoted(warehouse)} {to}")
@@ -82,7 +91,7 @@ def _grants(role: str, needs: set[Need], catalog: Catalog, warehouse: str | None
     for schema in sorted({(place.database, place.schema) for place in known}):
         if schema[1] not in ("", _METADATA):
             yield _told(f"GRANT USAGE ON SCHEMA {_name(*schema)} {to}")
-    privileges: dict[ObjectName, set[str]] = {}
+    privileges = {place: {"SELECT"} for place in reads if place.schema != _METADATA}
     others: set[str] = set()
     for need in needs:
         access, place = need.access, need.access.place

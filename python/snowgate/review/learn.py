@@ -152,6 +152,6 @@ def learn(
         beside,
         kept,
         rules,
-        grants_of(needs.counts, setting.catalog, warehouses),
-        {} if partly else revokes_of(needs.counts),
+        grants_of(needs, setting.catalog, warehouses),
+        {} if partly else revokes_of(needs),
     )

@@ -104,7 +104,9 @@ class _Linter:
         never = [kind for kind in sorted(match.kinds) if is_impossible(kind, match.classes)]
         for kind in never:
             forms = ", ".join(
-                f"`{words}` is of class `{of.value}`" for of, words in forms_of(kind).items()
+                f"`{words}` is of class `{of.value}`"
+                for of, words in forms_of(kind).items()
+                if of is not StatementClass.ACCOUNT_METADATA
             )
             all_of_them = ": the rule never applies" if len(never) == len(match.kinds) else ""
             yield self._warn(
@@ -237,7 +239,8 @@ class _Linter:
         self, level: Level, rule: Rule, code: str, steps: tuple[str, ...], problem: str, remedy: str
     ) -> Finding:
         place = (*self._source.rule(rule.name), *steps)
-        told = f"rule `{rule.name}`: {problem}" if rule.name not in problem else problem
+        named = f"rule `{rule.name}`"
+        told = problem if named in problem else f"{named}: {problem}"
         return Finding(level, code, self._source.remark(place, told, remedy), rule.name)
 
     def _named(self, rule: Rule) -> str:

@@ -21,6 +21,8 @@ C = StatementClass
 
 # What may touch nothing at all.
 _PLACELESS = frozenset({C.SELECT, C.EXPLAIN, C.SESSION, C.USE, C.TRANSACTION})
+# What reads the rows of its sources; SHOW and DESCRIBE only name them.
+_READS_ROWS = CARRIES_QUERY | {C.SELECT, C.EXPLAIN}
 # DML whose WHERE rules may ask for.
 _BOUNDED = frozenset({C.UPDATE, C.DELETE})
 # Different needs of a history; one that has more is no workload that rules by name can describe.
@@ -61,6 +63,7 @@ class Needs:
 
     Attributes:
         counts: Each need, and how often.
+        reads: Roles, and what they read; also what a statement both reads and changes.
         statements: Statements that ran.
         denied: Denials by principal, class and rules.
         held: Statements that waited for approval: they stay with the rules that hold them.
@@ -70,6 +73,7 @@ class Needs:
     """
 
     counts: Counter[Need] = field(default_factory=Counter)
+    reads: set[tuple[str, ObjectName]] = field(default_factory=set)
     statements: int = 0
     denied: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
     held: int = 0
@@ -115,6 +119,8 @@ def _needs(past: Past, setting: Setting, needs: Needs) -> Iterator[Need]:
         needs.incomplete += not past.complete
         yield from (Need(grantee, role, access) for access in _recorded(past))
         return
+    if statement.kind in _READS_ROWS and not needs.overflows:
+        needs.reads.update((role, place) for place in statement.reads)
     for access in accesses(statement):
         own = access.kind is statement.kind
         yield Need(

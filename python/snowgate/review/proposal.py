@@ -22,8 +22,11 @@ from snowgate.review.needs import Grantee, Need
 # From that many objects of one schema on, a rule names the schema.
 MANY = 20
 _WIDTH = 96
-# From there on a mapping of one key, such as `not: {group: a}`, stands on the line of its key.
-_INNER = 10
+# What belongs to a rule begins there at the earliest.
+_INNER = 8
+# Text that needs no quotes, wherever it stands.
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_CONSTANTS = frozenset({"true", "false", "null"})
 
 Rule = dict[str, Any]
 
@@ -80,9 +83,9 @@ def yaml_lines(value: object, indent: int = 0) -> Iterator[str]:
     space = " " * indent
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            short = _short(inner, indent + len(str(key)) + 2)
-            if short is not None:
-                yield f"{space}{key}: {short}"
+            at = indent + len(str(key)) + 2
+            if _fits(inner, at):
+                yield f"{space}{key}: {_flow(inner)}"
             else:
                 yield f"{space}{key}:"
                 yield from yaml_lines(inner, indent + 2)
@@ -92,15 +95,26 @@ def yaml_lines(value: object, indent: int = 0) -> Iterator[str]:
             yield f"{space}- {first[indent + 2 :]}"
             yield from rest
     else:
-        yield space + visible_json(value)
+        yield space + _flow(value)
 
 
-def _short(value: object, at: int) -> str | None:
-    """A value on the line of its key, if it fits there; most mappings have lines of their own."""
-    if isinstance(value, Mapping) and value and (len(value) > 1 or at < _INNER):
-        return None
-    text = visible_json(value)
-    return text if not isinstance(value, list | Mapping) or at + len(text) <= _WIDTH else None
+def _fits(value: object, at: int) -> bool:
+    """Whether a value stands on the line of its key: if it is short, and inside of a rule."""
+    if not isinstance(value, Mapping | list) or not value:
+        return True
+    nested = isinstance(value, list) and any(isinstance(one, Mapping) for one in value)
+    return at >= _INNER and not nested and at + len(_flow(value)) <= _WIDTH
+
+
+def _flow(value: object) -> str:
+    """A value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in _CONSTANTS:
+        return value
+    return visible_json(value)
 
 
 def _matches(needs: list[Need]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """`snowgate test`: the cases of a policy."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -203,6 +204,18 @@ def test_the_policies_to_start_from_pass_their_cases(name: str, tmp_path: Path) 
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stdout.endswith("cases passed\n")
+
+
+def test_the_cases_of_the_documentation_pass(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policy" / "tools.md").read_text()
+    [cases] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for each in (*policy_files("analyst"), CATALOG):
+        (tmp_path / each).write_bytes(shipped(each).read_bytes())
+    (tmp_path / "page.cases.yaml").write_text(cases)
+
+    answer = snowgate("test", tmp_path / "analyst.yaml", tmp_path / "page.cases.yaml")
+
+    assert answer.stdout == "2 cases passed\n"
 
 
 def test_f29_foreign_text_of_a_case_is_made_visible(folder: Path) -> None:

@@ -175,6 +175,18 @@ def test_rules_that_work_together_are_left_in_peace(tmp_path: Path, rules: str) 
     assert check(tmp_path, rules).findings == ()
 
 
+def test_a_rule_is_named_also_where_its_name_is_a_part_of_another(tmp_path: Path) -> None:
+    finding = only(
+        check(
+            tmp_path,
+            "  - {name: drops, match: {class: drop, group: a}, allow: true}\n"
+            "  - {name: no-drops, match: {class: drop}, deny: never}\n",
+        )
+    )
+
+    assert finding.where.problem.startswith("rule `drops`: never decides: rule `no-drops`")
+
+
 def test_what_is_no_mistake_is_only_noted(tmp_path: Path) -> None:
     checked = check(
         tmp_path,
