@@ -31,6 +31,7 @@ from snowgate.console import serve_api
 from snowgate.control.analysts import Analysts
 from snowgate.control.calls import GateCalls
 from snowgate.control.catalogs import CatalogKeeper
+from snowgate.control.counted import ValueHasher
 from snowgate.control.current import Current
 from snowgate.control.grants import report_missing_roles
 from snowgate.control.heads import HeadKeeper
@@ -158,7 +159,15 @@ class Gateway:
                     LastCatalog(store.catalog),
                     calls,
                 )
-                judge = Judge(current, analysts, labels, quarantine, overlays, keeper.confirm)
+                judge = Judge(
+                    current,
+                    analysts,
+                    labels,
+                    quarantine,
+                    overlays,
+                    ValueHasher(key),
+                    keeper.confirm,
+                )
                 logins = Logins(verifier, config.account, config.roles, config.issuers)
                 holding = Holding(desk, judge)
                 rows = SessionRows(store.sessions, overlays)

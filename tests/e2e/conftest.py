@@ -18,9 +18,31 @@ ODD_CONFIG = """
   - name: two-people
     match: {class: alter}
     hold: {approvers: data-platform, quorum: 2, expires: 1h}
+  - name: small-reads
+    match: {class: select, group: small-readers}
+    allow: true
+    limit: {rows: 20, bytes: 16KiB}
+
+budgets:
+  - {name: counted, match: {class: select, group: counted}, per: 24h, statements: 8}
+  - {name: asks, match: {class: select, group: asks}, per: 24h, statements: 1,
+     over: {hold: {approvers: data-platform}}}
+  - {name: looks, match: {group: looks}, per: 24h, distinct_tagged_values: 3}
+  - {name: volume, match: {class: select, group: volume}, per: 24h, rows: 12, bytes: 1MiB}
 
 limits: {poll_hold: 2s, session_token: 60s, header_timeout: 3s}
 """
+
+GROUPS = "analysts, fraud-team, etl-writers"
+# They stand beside `analysts`: what they give is counted, and nothing more.
+COUNTED = "small-readers, counted, asks, looks, volume"
+
+
+def odd_config(text: str) -> str:
+    """The demo's configuration with odd rules and budgets."""
+    assert GROUPS in text
+    return text.replace(GROUPS, f"{GROUPS}, {COUNTED}") + ODD_CONFIG
+
 
 TAGGED = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")
 
@@ -43,7 +65,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     rig = Rig.start(
         tmp_path_factory.mktemp("odd"),
         *("--no-dedup", "--big-rows", "1000", "--hold-s", "1", "--inline-rows", "10"),
-        config_edit=lambda text: text + ODD_CONFIG,
+        config_edit=odd_config,
     )
     yield rig
     rig.stop()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowgate.model.statement import Namespace, ObjectName, Statement, StatementClass
+from snowgate.model.statement import Compared, Namespace, ObjectName, Statement, StatementClass
 from snowgate.sql.catalog import Catalog, CatalogColumn, Table
 from snowgate.sql.codec import (
     HEAD_BYTES,
@@ -35,7 +35,14 @@ CATALOGS = st.builds(
 )
 CHANGES = st.builds(change_between, CATALOGS, CATALOGS)
 INFERRED: dict[str, Any] = {field.name: ... for field in fields(Statement)}
-STATEMENTS = st.builds(Statement, **INFERRED | {"tagged_constants": st.integers(0, 2**53)})
+COMPARED = st.builds(
+    Compared, tag=st.text(), value=st.text(), bind=st.integers(0, 2**53), known=st.booleans()
+)
+STATEMENTS = st.builds(
+    Statement,
+    **INFERRED
+    | {"tagged_constants": st.integers(0, 2**53), "compared": st.lists(COMPARED).map(tuple)},
+)
 FINDINGS = st.builds(Findings, st.integers(1, 2**53), STATEMENTS, CHANGES)
 MESSAGES = st.one_of(
     st.builds(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from snowgate.config.policy import PolicyShape
 from snowgate.config.reader import Document, Location
-from snowgate.config.rules import MatchShape, RuleShape
+from snowgate.config.rules import HoldShape, MatchShape
 from snowgate.config.shape import ConfigShape, IssuerShape, ListenShape
 from snowgate.config.text import shown, suggest
 from snowgate.identity.settings import IssuerSettings, check
@@ -35,26 +35,29 @@ _CI_CLAIMS = {
 
 
 def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[str] = ()) -> None:
-    """Names of rules and tags. `known_tags` are those that a catalog brings."""
-    first: dict[str, int] = {}
+    """Names of rules, budgets and tags. `known_tags` are those that a catalog brings."""
+    first: dict[str, str] = {}
     masked: set[str] = set()
-    for at, rule in enumerate(shape.rules):
-        if rule.name in first:
-            document.blame(
-                ("rules", at, "name"),
-                f"rule {first[rule.name] + 1} is called `{rule.name}` too",
-                "give each rule a name of its own",
-            )
-        first.setdefault(rule.name, at)
-        for where, match in _matches(at, rule):
-            for key in ("tag", "launders"):
-                for index, tag in enumerate(getattr(match, key) or ()):
-                    if tag not in shape.tags and tag not in known_tags:
-                        document.blame(
-                            (*where, key, index),
-                            f"no columns have the tag `{tag}`",
-                            suggest(tag, shape.tags) or "add it to `tags:`",
-                        )
+    rules, budgets = (one.name for one in shape.rules), (one.name for one in shape.budgets)
+    for kind, names in (("rule", rules), ("budget", budgets)):
+        for at, name in enumerate(names):
+            if name in first:
+                document.blame(
+                    (f"{kind}s", at, "name"),
+                    f"{first[name]} is called `{name}` too",
+                    f"give each {kind} a name of its own",
+                )
+            first.setdefault(name, f"{kind} {at + 1}")
+    for where, match in _matches(shape):
+        for key in ("tag", "launders"):
+            for index, tag in enumerate(getattr(match, key) or ()):
+                if tag not in shape.tags and tag not in known_tags:
+                    document.blame(
+                        (*where, key, index),
+                        f"no columns have the tag `{tag}`",
+                        suggest(tag, shape.tags) or "add it to `tags:`",
+                    )
+    for rule in shape.rules:
         if rule.mask is not None and rule.enforce:
             masked.update(rule.match.tag or ())
     for tag in shape.tags:
@@ -102,17 +105,30 @@ def check_settings(document: Document, issuers: Iterable[IssuerSettings]) -> Non
         document.blame(("issuers", at, *key.split(".")), problem)
 
 
-def _matches(at: int, rule: RuleShape) -> Iterator[tuple[Location, MatchShape]]:
-    """All matches of a rule, with their locations."""
+def _matches(shape: PolicyShape) -> Iterator[tuple[Location, MatchShape]]:
+    """All matches of rules and budgets, with their locations."""
 
     def inside(where: Location, match: MatchShape) -> Iterator[tuple[Location, MatchShape]]:
         yield where, match
         for index, other in enumerate(match.excluding or ()):
             yield from inside((*where, "not", index), other)
 
-    yield from inside(("rules", at, "match"), rule.match)
-    for index, exception in enumerate(rule.exceptions):
-        yield from inside(("rules", at, "except", index), exception)
+    for at, rule in enumerate(shape.rules):
+        yield from inside(("rules", at, "match"), rule.match)
+        for index, exception in enumerate(rule.exceptions):
+            yield from inside(("rules", at, "except", index), exception)
+    for at, budget in enumerate(shape.budgets):
+        yield from inside(("budgets", at, "match"), budget.match)
+
+
+def _holds(shape: PolicyShape) -> Iterator[tuple[Location, str, HoldShape]]:
+    """The holds of rules and budgets, with their locations and what they belong to."""
+    for at, rule in enumerate(shape.rules):
+        if rule.hold is not None:
+            yield ("rules", at, "hold"), f"rule `{rule.name}`", rule.hold
+    for at, budget in enumerate(shape.budgets):
+        if budget.over.hold is not None:
+            yield ("budgets", at, "over", "hold"), f"budget `{budget.name}`", budget.over.hold
 
 
 def _check_issuers(document: Document, issuers: list[IssuerShape]) -> None:
@@ -172,21 +188,21 @@ def _check_groups(document: Document, shape: ConfigShape) -> None:
         if (mapping.group, mapping.role) in pairs:
             document.blame(("roles", at), "group and role stand here twice", "remove one of them")
         pairs.add((mapping.group, mapping.role))
-    for at, rule in enumerate(shape.rules):
-        for where, match in _matches(at, rule):
-            for index, group in enumerate(match.group or ()):
-                need(group, (*where, "group", index))
-            for index, principal in enumerate(match.principal or ()):
-                if principal.issuer not in issuers:
-                    document.blame(
-                        (*where, "principal", index, "issuer"),
-                        "is none of `issuers:`",
-                        suggest(principal.issuer, issuers),
-                    )
-        for index, group in enumerate(rule.hold.approvers if rule.hold else ()):
+    for where, match in _matches(shape):
+        for index, group in enumerate(match.group or ()):
+            need(group, (*where, "group", index))
+        for index, principal in enumerate(match.principal or ()):
+            if principal.issuer not in issuers:
+                document.blame(
+                    (*where, "principal", index, "issuer"),
+                    "is none of `issuers:`",
+                    suggest(principal.issuer, issuers),
+                )
+    for where, _, hold in _holds(shape):
+        for index, group in enumerate(hold.approvers):
             if group not in people:
                 document.blame(
-                    ("rules", at, "hold", "approvers", index),
+                    (*where, "approvers", index),
                     f"no issuer for people may give group `{shown(group)}`: nobody could approve",
                     suggest(group, people, what="issuers for people may give")
                     or "add an issuer with `people: true`",
@@ -200,11 +216,11 @@ def _check_listeners(document: Document, shape: ConfigShape) -> None:
         same = (shape.api.address, shape.api.port) == (shape.listen.address, shape.listen.port)
         if same and shape.api.port:
             document.blame(("api", "port"), "is the port of `listen` too", "choose another")
-    holding = next((at for at, rule in enumerate(shape.rules) if rule.hold), None)
+    holding = next((owner for _, owner, _ in _holds(shape)), None)
     if shape.api is None and holding is not None:
         document.blame(
             ("api",),
-            f"is missing, and rule `{shape.rules[holding].name}` holds statements for approval",
+            f"is missing, and {holding} holds statements for approval",
             "add `api:` with `address`, `port` and `tls`",
         )
 

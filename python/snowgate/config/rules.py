@@ -28,6 +28,7 @@ from snowgate.config.fields import (
     Kind,
     Many,
     Shape,
+    Size,
     SourceNetwork,
     TagName,
     Text,
@@ -36,6 +37,7 @@ from snowgate.config.fields import (
     between,
     one_of,
     raise_all,
+    sized,
 )
 from snowgate.config.tags import Database, Object, Schema
 from snowgate.config.text import suggest
@@ -52,6 +54,7 @@ from snowgate.policy.rules import (
     Allow,
     Deny,
     HoldFor,
+    Limit,
     Mask,
     Match,
     Rule,
@@ -63,6 +66,8 @@ DEFAULT_REMEDY = "ask the policy's owner, or write a statement that the rule doe
 DEFAULT_PARTIAL = Mask(MaskKind.PARTIAL, 0, 4)
 MAX_KEPT = 8
 MAX_QUORUM = 10
+# More than any account holds; a number this large is a slip.
+MAX_AMOUNT = 10**12
 
 _MASKS = {
     "redact": Mask(MaskKind.REDACT),
@@ -103,7 +108,7 @@ _ALLOW_SCHEMA = WithJsonSchema(
     }
 )
 _ACTIONS = ("deny", "hold", "allow", "mask")
-_READER_KEYS = {"group", "role", "principal", "client", "source", "hours", "days"}
+READER_KEYS = {"group", "role", "principal", "client", "source", "hours", "days"}
 
 
 def _classes(value: object) -> frozenset[StatementClass]:
@@ -182,13 +187,7 @@ class MatchShape(Shape):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         # A key left empty asks nothing, and a rule that asks less than it seems to is a hole.
-        empty = sorted(name for name in self.model_fields_set if getattr(self, name) is None)
-        raise_all(
-            [
-                Wrong("must not be empty", "leave the key out", (key_of(MatchShape, name),))
-                for name in empty
-            ]
-        )
+        raise_all(empty_keys(self))
         return self
 
     def compiled(self) -> Match:
@@ -235,6 +234,24 @@ class HoldShape(Shape):
     quorum: int = Field(1, ge=1, le=MAX_QUORUM)
     expires: Annotated[Duration, between("1s", "7d")] = 4 * 3600.0
 
+    def compiled(self) -> HoldFor:
+        """The terms as the policy takes them."""
+        return HoldFor(frozenset(self.approvers), self.quorum, self.expires)
+
+
+class LimitShape(Shape):
+    """The largest result that a rule lets through."""
+
+    rows: int | None = Field(None, ge=1, le=MAX_AMOUNT)
+    bytes: Annotated[Size, sized("1KiB", "1024GiB")] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        raise_all(empty_keys(self))
+        if not self.model_fields_set:
+            raise Wrong("limits nothing", "give it `rows` or `bytes`")
+        return self
+
 
 class RuleShape(Shape):
     """One rule: a name, a match, and exactly one of `deny`, `hold`, `allow`, `mask`."""
@@ -247,6 +264,7 @@ class RuleShape(Shape):
     hold: HoldShape | None = None
     allow: Annotated[AllowShape | None, BeforeValidator(_allow), _ALLOW_SCHEMA] = None
     mask: Annotated[Mask | None, PlainValidator(_mask), _MASK_SCHEMA] = None
+    limit: LimitShape | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -267,6 +285,8 @@ class RuleShape(Shape):
             wrongs += self._check_allow()
         if "mask" in actions:
             wrongs += self._check_mask()
+        if "limit" in self.model_fields_set:
+            wrongs += self._check_limit(actions)
         raise_all(wrongs)
         return self
 
@@ -303,6 +323,13 @@ class RuleShape(Shape):
             for kind in sorted(kinds - WRITING, key=lambda kind: kind.value)
         ]
 
+    def _check_limit(self, actions: list[str]) -> list[Wrong]:
+        if self.limit is None:
+            return [Wrong("must not be empty", "give it `rows` or `bytes`", ("limit",))]
+        if actions in (["allow"], ["hold"]):
+            return []
+        return [Wrong("limits what an `allow` or `hold` lets through", "remove it", ("limit",))]
+
     def _check_classes(self, never: frozenset[StatementClass], what: str) -> list[Wrong]:
         return [
             Wrong(f"class `{kind.value}` cannot be {what}", "leave it out", ("match", "class", at))
@@ -315,11 +342,11 @@ class RuleShape(Shape):
         if not self.match.tag:
             wrongs.append(Wrong("a mask rule names its tags", "add `tag:`", ("match",)))
         readers: list[tuple[tuple[str | int, ...], MatchShape, set[str]]] = [
-            (("match",), self.match, _READER_KEYS | {"tag", "excluding"})
+            (("match",), self.match, READER_KEYS | {"tag", "excluding"})
         ]
         others = enumerate(self.match.excluding or ())
-        readers += [(("match", "not", at), one, _READER_KEYS) for at, one in others]
-        readers += [(("except", at), one, _READER_KEYS) for at, one in enumerate(self.exceptions)]
+        readers += [(("match", "not", at), one, READER_KEYS) for at, one in others]
+        readers += [(("except", at), one, READER_KEYS) for at, one in enumerate(self.exceptions)]
         for where, shape, may in readers:
             wrongs += [
                 Wrong(
@@ -339,17 +366,26 @@ class RuleShape(Shape):
             self._action(),
             tuple(exception.compiled() for exception in self.exceptions),
             self.enforce,
+            Limit(self.limit.rows, self.limit.bytes) if self.limit else Limit(),
         )
 
     def _action(self) -> Allow | Deny | HoldFor | Mask:
         if self.deny is not None:
             return Deny(self.deny.reason, self.deny.remedy)
         if self.hold is not None:
-            hold = self.hold
-            return HoldFor(frozenset(hold.approvers), hold.quorum, hold.expires)
+            return self.hold.compiled()
         if self.mask is not None:
             return self.mask
         return Allow(propagate=self.allow is not None and self.allow.propagate)
+
+
+def empty_keys(shape: Shape) -> list[Wrong]:
+    """What is wrong with keys that stand there without a value."""
+    kind = type(shape)
+    empty = sorted(name for name in shape.model_fields_set if getattr(shape, name) is None)
+    return [
+        Wrong("must not be empty", "leave the key out", (key_of(kind, name),)) for name in empty
+    ]
 
 
 def key_of(shape: type[BaseModel], name: str) -> str:

@@ -57,6 +57,8 @@ def _note(document: Document, shape: type[BaseModel], detail: ErrorDetails) -> N
     elif kind in {"greater_than_equal", "less_than_equal"}:
         bound = f"at least {context.get('ge')}" if "ge" in context else f"at most {context['le']}"
         document.blame(location, f"must be {bound}")
+    elif kind == "too_long":
+        document.blame(location, f"must have at most {context['max_length']} entries")
     else:
         problem, remedy = _SAYINGS.get(kind, (f"is not valid ({kind})", ""))
         document.blame(location, problem, remedy)

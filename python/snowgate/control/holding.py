@@ -96,7 +96,8 @@ class Holding:
         if principal_of(session["principal"]).key != approval.held.principal.key:
             return {"none": True}
         held = approval.held
-        judged = await self._judge.look(session, namespace_of(question), held.sql)
+        # A rule or a budget held it: of the names, only those of budgets are taken for one.
+        judged = await self._judge.look(session, namespace_of(question), held.sql, over=held.rules)
         return {
             "held": {
                 "approval": approval.id,

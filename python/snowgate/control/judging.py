@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import trio
 
 from snowgate.control.analysts import Analysed, Question
+from snowgate.control.counted import ValueHasher, budget_fields, compared_fields, limit_fields
 from snowgate.control.current import Current, Present
 from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
@@ -87,6 +88,7 @@ class Judged:
         session: Who asks.
         own: What the session's temporary objects become.
         passing: It was refused for something that may be over in a moment.
+        compared: What it compares with tagged columns, for the gate to count.
     """
 
     statement: Statement
@@ -96,6 +98,7 @@ class Judged:
     session: str = ""
     own: Change = field(default_factory=Change, repr=False)
     passing: bool = False
+    compared: Sequence[Mapping[str, Any]] = ()
 
     @property
     def changes_catalog(self) -> bool:
@@ -145,6 +148,10 @@ class Judged:
             "policy": verdict.policy_digest,
             "valid_until_s": verdict.valid_until_s,
             "shadow": list(verdict.shadow),
+            "limit": limit_fields(verdict),
+            "budgets": [budget_fields(budget) for budget in verdict.budgets],
+            "compared": list(self.compared),
+            "over": list(verdict.over),
             "cacheable": verdict.cacheable and not self.passing and not self._moves_something,
         }
 
@@ -176,6 +183,7 @@ class Judge:
         labels: Where tags go that a statement moves.
         quarantine: Where objects go that a statement changes.
         overlays: Temporary objects of each session.
+        hasher: Hashes tagged values for budgets.
         confirm: Reads procedures back before they are called; without it none is.
         clock: Unix time.
     """
@@ -187,6 +195,7 @@ class Judge:
         labels: Labels,
         quarantine: Quarantine,
         overlays: Overlays,
+        hasher: ValueHasher,
         confirm: Confirm | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -195,6 +204,7 @@ class Judge:
         self._labels = labels
         self._quarantine = quarantine
         self._overlays = overlays
+        self._hasher = hasher
         self._confirm = confirm
         self._clock = clock
         self._approved: dict[str, None] = {}
@@ -209,12 +219,17 @@ class Judge:
         reference, run = str(question["reference"]), bool(question["run"])
         binds = [str(kind) for kind in question["binds"]]
         sql = str(question["sql"])
-        judged = await self.now(session, namespace, sql, reference, binds, run=run)
+        over = [str(budget) for budget in question["over"]]
+        judged = await self.now(session, namespace, sql, reference, binds, run=run, over=over)
         allowed = judged.verdict.decision is Decision.ALLOW
         held = judged.verdict.decision is Decision.HOLD and reference in self._approved
         if (allowed or held) and not question.get("template"):
             judged = await self.release(judged, reference, run=run)
-        return judged.fields()
+        fields = judged.fields()
+        if question.get("template") and judged.compared:
+            # Its instances compare other values, and each must be counted.
+            fields["cacheable"] = False
+        return fields
 
     async def look(
         self,
@@ -222,6 +237,7 @@ class Judge:
         namespace: Namespace,
         sql: str,
         binds: Sequence[str] | None = None,
+        over: Sequence[str] = (),
     ) -> Judged:
         """Judge a text as of now, for a session as the gate describes it. Changes nothing.
 
@@ -230,6 +246,7 @@ class Judge:
             namespace: Where names resolve.
             sql: The exact text.
             binds: Types of its binds, or None if not told.
+            over: Budgets that it is over.
         """
         subject = subject_of(dict(session), self._clock())
         if not self._current.tried.is_set():
@@ -246,8 +263,17 @@ class Judge:
         present, found = analysed.present, analysed.result
         if isinstance(found, Refusal):
             return _refused(present, subject, found)
-        verdict = judge(present.policy, found.statement, subject)
-        return Judged(found.statement, verdict, present, found.change, asker, found.own)
+        verdict = judge(present.policy, found.statement, subject, over)
+        compared = compared_fields(found.statement, verdict, self._hasher)
+        return Judged(
+            found.statement,
+            verdict,
+            present,
+            found.change,
+            asker,
+            found.own,
+            compared=compared,
+        )
 
     async def now(
         self,
@@ -258,6 +284,7 @@ class Judge:
         binds: Sequence[str] | None = None,
         *,
         run: bool = True,
+        over: Sequence[str] = (),
     ) -> Judged:
         """As `look`; what touches an object in quarantine waits for a moment, and is then denied.
 
@@ -271,10 +298,11 @@ class Judge:
             reference: Of the statement: what it has quarantined itself does not count.
             run: Whether it is to be forwarded. The reply of what has run is shown if it has no rows
                 of data.
+            over: Budgets that it is over.
         """
         until_s, readings = trio.current_time() + QUARANTINE_WAIT_S, 0
         while True:
-            judged = await self.look(session, namespace, sql, binds)
+            judged = await self.look(session, namespace, sql, binds, over)
             if judged.verdict.decision is Decision.DENY or not (run or judged.statement.query):
                 return judged
             names = judged.touched | judged.change.names

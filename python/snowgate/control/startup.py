@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from snowgate.config import Config
+from snowgate.control.counted import budget_fields
 from snowgate.errors import StartError
 from snowgate.store import LedgerHead, SessionRow
 
@@ -120,6 +121,7 @@ def gate_document(
                 "sessions": limits.sessions,
             },
             "session_token_s": int(limits.session_token_s),
+            "budgets": [budget_fields(one.budget) for one in config.policy.budgets],
             "sessions": list(sessions),
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -101,6 +101,23 @@ class Refusal:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Compared:
+    """A tag, and a constant that one of its columns is compared with (F1).
+
+    Attributes:
+        tag: The tag.
+        value: The constant as text; empty where it is a bind, or not known.
+        bind: Position of the bind, from 1; 0 where it is none.
+        known: Whether the statement shows what is compared; a variable of the session does not.
+    """
+
+    tag: str
+    value: str = field(default="", repr=False)
+    bind: int = 0
+    known: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One analysed statement.
@@ -124,6 +141,7 @@ class Statement:
         unknown_sources: Objects it reads that the catalog does not know.
         tagged_constants: Distinct constants it compares with tagged columns (F1).
         calls: Functions and procedures of users that it calls; all of them are vetted.
+        compared: The same by tag, sorted, for budgets of distinct values.
     """
 
     kind: StatementClass
@@ -143,6 +161,7 @@ class Statement:
     unknown_sources: tuple[ObjectName, ...] = ()
     tagged_constants: int = 0
     calls: tuple[ObjectName, ...] = ()
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

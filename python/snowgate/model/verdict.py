@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from snowgate.model.budget import NO_LIMIT, Budget, ResultLimit
+
 
 class Decision(Enum):
     """What happens to a statement. The strictest matching rule wins: deny over hold over allow."""
@@ -94,6 +96,9 @@ class Verdict:
         valid_until_s: Unix time at which the verdict ends, or None.
         cacheable: Whether the gate may reuse it for the same bytes and the same policy input.
         shadow: Names of rules that match and are not enforced, sorted: recorded only.
+        limit: The largest result that is given.
+        budgets: What it counts in, sorted by name.
+        over: Budgets that the hold is for too, sorted: an approval lets the statement go over them.
     """
 
     decision: Decision
@@ -108,3 +113,6 @@ class Verdict:
     valid_until_s: float | None = None
     cacheable: bool = False
     shadow: tuple[str, ...] = ()
+    limit: ResultLimit = NO_LIMIT
+    budgets: tuple[Budget, ...] = ()
+    over: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Decides what may run and what of it may be seen; knows no clock, socket, file or SQL text.
 
-    compile_policy(tags, rules) ──► Policy ──► judge(policy, statement, subject) ──► Verdict
+    compile_policy(tags, rules, …) ──► Policy ──► judge(policy, statement, subject) ──► Verdict
 
 Rule at the door: a verdict is a function of policy, statement and subject, and of nothing else. The
 file format, and every message about a mistake in it, is `snowgate.config`'s.
@@ -12,8 +12,10 @@ from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
 from snowgate.policy.rules import (
     Allow,
+    BudgetRule,
     Deny,
     HoldFor,
+    Limit,
     Mask,
     Match,
     Policy,
@@ -26,8 +28,10 @@ from snowgate.policy.rules import (
 
 __all__ = [
     "Allow",
+    "BudgetRule",
     "Deny",
     "HoldFor",
+    "Limit",
     "Mask",
     "Match",
     "Policy",

@@ -20,11 +20,12 @@ Source: XACML 3.0 appendix C.2 (deny-overrides), with approval between permit an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from snowgate.model.statement import Statement, StatementClass
 from snowgate.model.verdict import Decision, Hold, MaskPlan, Verdict
+from snowgate.policy.budgets import budgets_of, limit_of
 from snowgate.policy.builtin import Denial, Spread, denials, hold_conflict, no_rule, not_held
 from snowgate.policy.masks import TagView, plan_masks, touched_tags, view_tag
 from snowgate.policy.matching import (
@@ -41,7 +42,9 @@ from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
 _MAX_REASONS = 3
 
 
-def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
+def judge(
+    policy: Policy, statement: Statement, subject: Subject, over: Collection[str] = ()
+) -> Verdict:
     """Judge one analysed statement for one reader.
 
     Cost: one pass over the rules for each object the statement touches.
@@ -50,6 +53,7 @@ def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
         policy: The policy in force.
         statement: What it is and touches.
         subject: Who asks.
+        over: Budgets that the statement is over. Those that ask people hold it, as a rule does.
 
     Returns:
         The verdict. Allow and deny may be cached for the same statement, subject and policy until
@@ -58,7 +62,7 @@ def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
     if statement.refusal is not None:
         refusal = statement.refusal
         return _deny(policy, [Denial(refusal.rule, refusal.reason, refusal.remedy)])
-    verdict = _decide(policy, statement, subject)
+    verdict = _decide(policy, statement, subject, over)
     changes = bool(policy.times)
     return replace(
         verdict,
@@ -71,11 +75,22 @@ def judge(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
     )
 
 
-def _decide(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
+def _decide(
+    policy: Policy, statement: Statement, subject: Subject, over: Collection[str]
+) -> Verdict:
     views = {tag: view_tag(policy, tag, subject) for tag in touched_tags(statement)}
     said = _ask_rules(policy, statement, subject)
+    budgets = budgets_of(policy, statement, subject)
+    asking = {one.name: one.over for one in budgets if one.over and one.name in over}
+    said = replace(said, holds=said.holds | asking)
     spread = Spread(said.may_launder, propagating(policy, subject))
     refused = [*denials(statement, views, spread), *said.denials]
+    refused += [
+        not_held(access, name)
+        for name in sorted(asking)
+        for access in accesses(statement)
+        if access.kind in NEVER_HELD
+    ]
     if not refused:
         refused = [no_rule(access) for access in said.silent]
     if refused:
@@ -83,7 +98,17 @@ def _decide(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
     hold = _terms(said.holds) if said.holds else None
     if isinstance(hold, Denial):
         return _deny(policy, [hold])
-    return _run(policy, statement, views, said, hold)
+    verdict = _run(policy, statement, views, said, hold)
+    reason = verdict.reason
+    if asking:
+        reason = f"{_used_up(sorted(asking))}: {reason}"
+    return replace(
+        verdict,
+        reason=reason,
+        limit=limit_of(policy, statement, subject),
+        budgets=tuple(one.budget for one in budgets),
+        over=tuple(sorted(asking)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +232,11 @@ def _opaque(statement: Statement) -> bool:
     """Whether it returns whatever somebody's code returns, and nobody has vetted that code."""
     called = statement.kind is StatementClass.CALL and not statement.calls
     return called or statement.kind is StatementClass.DYNAMIC
+
+
+def _used_up(budgets: Sequence[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in budgets)
+    return f"budget {names} is used up" if len(budgets) == 1 else f"budgets {names} are used up"
 
 
 def _asks(hold: Hold) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from snowgate.model.identity import Principal
@@ -108,6 +108,19 @@ def applies(rule: Rule, access: Access, statement: Statement, subject: Subject) 
     sure = isinstance(rule.action, Allow)
     return _fits(rule.match, access, statement, subject, sure) and not any(
         _fits(exception, access, statement, subject, not sure) for exception in rule.exceptions
+    )
+
+
+def may_concern(
+    match: Match,
+    exceptions: Iterable[Match],
+    access: Access,
+    statement: Statement,
+    subject: Subject,
+) -> bool:
+    """Whether a match is about one access, or could be: the question of whatever tightens."""
+    return _fits(match, access, statement, subject, sure=False) and not any(
+        _fits(exception, access, statement, subject, sure=True) for exception in exceptions
     )
 
 

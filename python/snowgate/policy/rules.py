@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 
+from snowgate.model.budget import Budget
 from snowgate.model.routine import Vetted
 from snowgate.model.statement import ObjectName, StatementClass
 from snowgate.model.verdict import MaskKind
@@ -134,11 +135,44 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """The largest result that a rule lets through; None lets any through."""
+
+    rows: int | None = None
+    bytes: int | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it limits anything."""
+        return self.rows is not None or self.bytes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRule:
+    """A budget, whose statements count in it, and who may let one go over it.
+
+    Attributes:
+        match: Readers, classes and tags; nothing else.
+        over: None denies what is over it.
+    """
+
+    budget: Budget
+    match: Match
+    over: HoldFor | None = None
+
+    @property
+    def name(self) -> str:
+        """The budget's name."""
+        return self.budget.name
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule: what it is about, what follows, and where it does not apply.
 
     Attributes:
         enforce: False: that it matches is recorded, and nothing follows.
+        limit: Of what an allow or hold rule lets through.
     """
 
     name: str
@@ -146,6 +180,7 @@ class Rule:
     action: Allow | Deny | HoldFor | Mask
     exceptions: tuple[Match, ...] = ()
     enforce: bool = True
+    limit: Limit = Limit()
 
     def matches(self) -> Iterator[Match]:
         """Its matches, exceptions and what they exclude."""
@@ -200,6 +235,7 @@ class Policy:
         times: Every time that a rule asks for.
         snowflake: Tags that are taken over from Snowflake, sorted.
         registry: Functions and procedures that were vetted, sorted.
+        budgets: Sorted by name; names are unique among rules and budgets.
     """
 
     tags: tuple[TagPattern, ...]
@@ -209,6 +245,7 @@ class Policy:
     times: frozenset[When] = frozenset()
     snowflake: tuple[SnowflakeTag, ...] = ()
     registry: tuple[Vetted, ...] = ()
+    budgets: tuple[BudgetRule, ...] = ()
 
     def next_change_s(self, at_s: float) -> float | None:
         """The first moment after `at_s`, Unix time, at which a verdict may be another."""
@@ -234,17 +271,21 @@ def compile_policy(
     rules: Iterable[Rule],
     snowflake: Iterable[SnowflakeTag] = (),
     registry: Iterable[Vetted] = (),
+    budgets: Iterable[BudgetRule] = (),
 ) -> Policy:
-    """Bring tags, rules and registry, in any order, into one form and name it by its digest."""
+    """Bring the parts, in any order, into one form and name it by its digest."""
     ordered_tags = tuple(sorted(set(tags)))
     ordered_sources = tuple(sorted(set(snowflake)))
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
     vetted = tuple(sorted(registry, key=lambda one: (one.kind.value, one.signature)))
-    content = {"form": 2, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
+    ordered_budgets = tuple(sorted(budgets, key=lambda budget: budget.name))
+    content = {"form": 3, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
     if ordered_sources:
         content["snowflake"] = _plain(ordered_sources)
     if vetted:
         content["registry"] = _plain(vetted)
+    if ordered_budgets:
+        content["budgets"] = _plain(ordered_budgets)
     form = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return Policy(
         ordered_tags,
@@ -254,6 +295,7 @@ def compile_policy(
         frozenset(match.when for rule in ordered for match in rule.matches() if match.when.asks),
         ordered_sources,
         vetted,
+        ordered_budgets,
     )
 
 

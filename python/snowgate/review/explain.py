@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from snowgate.model.statement import Namespace, Statement
@@ -63,6 +63,8 @@ class Explanation:
                 "quorum": hold.quorum,
                 "expires_s": hold.expires_s,
             },
+            "limit": asdict(verdict.limit),
+            "budgets": [asdict(budget) for budget in verdict.budgets],
             "valid_until_s": verdict.valid_until_s,
             "policy": verdict.policy_digest,
             "considered": [self._considered(reading) for reading in self.readings],

@@ -174,6 +174,8 @@ class _Linter:
             return None
         if rule.match.launders or (isinstance(rule.action, Allow) and rule.action.propagate):
             return None  # it says where tagged values may go, which the wider one does not
+        if rule.limit.asks and rule.limit != other.limit:
+            return None  # the lowest limit counts, whichever rule allows
         said = self._named(other)
         if isinstance(rule.action, Deny):
             problem = f"adds only its reason: {said} denies everything it matches"

@@ -20,7 +20,18 @@ from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
 from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
-from snowgate.sql import callees, code, ddl, dml, files, routines, slots, stored, temporary
+from snowgate.sql import (
+    callees,
+    code,
+    constants,
+    ddl,
+    dml,
+    files,
+    routines,
+    slots,
+    stored,
+    temporary,
+)
 from snowgate.sql.catalog import NOTHING, Catalog
 from snowgate.sql.parser import column_list, parse_dml, parse_query
 from snowgate.sql.relations import Relation
@@ -185,7 +196,9 @@ def _examine(text: str, given: _Given, depth: int) -> Examined:
     if kind is StatementClass.DYNAMIC and head.inner is not None:
         if depth >= MAX_DEPTH:
             raise Refused("dynamic-sql", "nests dynamic SQL too deep", "send the statement itself")
-        return _examine(head.inner, given, depth + 1)
+        inner = _examine(head.inner, given, depth + 1)
+        told = constants.without_binds(inner.statement.compared)
+        return replace(inner, statement=replace(inner.statement, compared=told))
     if kind is StatementClass.EXPLAIN and head.inner is not None:
         return _explain(head, given)
     if kind is StatementClass.USE:
@@ -245,6 +258,7 @@ def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement
         unknown_sources=tuple(sorted(state.unknown)),
         tagged_constants=len(state.constants),
         calls=tuple(sorted(state.routines)),
+        compared=tuple(sorted(state.compared)),
     )
 
 
@@ -340,6 +354,7 @@ def _code(head: StatementHead, given: _Given) -> Examined:
         barrier=head.barrier,
         unknown_sources=tuple(sorted({n for body in bodies for n in body.unknown_sources})),
         calls=tuple(sorted({name for body in bodies for name in body.calls})),
+        compared=constants.without_binds(one for body in bodies for one in body.compared),
     )
     return given.unchanged(statement)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from snowgate.sql import constants
 from snowgate.sql.names import fold
 from snowgate.sql.relations import Column, Relation, Scope, Source
 from snowgate.sql.state import Knob, unreadable
@@ -74,7 +75,7 @@ def _plain(node: exp.Expr) -> exp.Expr:
 def _count_constants(walk: Walk, field: exp.In, key: Value) -> None:
     if key.tainted:
         for item in field.expressions:
-            walk.state.compare_constant(_plain(item).sql(), key)
+            constants.compare(walk.state, _plain(item), key)
 
 
 def _check_names(walk: Walk, field: exp.In, key: Value, scope: Scope) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import conversions, slots
+from snowgate.sql import constants, conversions
 from snowgate.sql.calls import name_of
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Relation, Scope
@@ -158,8 +158,7 @@ def _with_constant(state: State, column: Value, family: Family, constant: exp.Ex
     if not column.comparable:
         state.violate(Knob.PREDICATE, _PATTERN, column)
         return
-    many = slots.stands_for_many(constant, state.binds)
-    state.compare_constant(constant.sql(), column, too_many=many)
+    constants.compare(state, constant, column)
     if not conversions.fits_column(column, family):
         state.violate(
             Knob.ERROR,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from snowgate.model.statement import Namespace, ObjectName, Violation
+from snowgate.model.statement import Compared, Namespace, ObjectName, Violation
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.relations import Relation
 from snowgate.sql.values import CLEAN, Value, derived
@@ -93,6 +93,7 @@ class State:
         tags: Tags of every column referred to.
         violations: What would reveal tagged values.
         constants: Distinct constants compared with tagged columns.
+        compared: The same by tag, as far as they are known.
         metadata: It reads metadata of the account beyond structure.
         changes: It changes something although it is a query, such as a sequence.
         control: What decides whether the present expression is evaluated at all.
@@ -112,6 +113,7 @@ class State:
     tags: set[str] = field(default_factory=set)
     violations: set[Violation] = field(default_factory=set)
     constants: set[str] = field(default_factory=set)
+    compared: set[Compared] = field(default_factory=set)
     metadata: bool = False
     changes: bool = False
     control: Value = CLEAN

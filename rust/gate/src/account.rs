@@ -174,6 +174,7 @@ pub(crate) async fn sweep(state: &Arc<State>) {
         }
     }
     state.tickets.sweep(now_s);
+    state.budgets.sweep(now_s);
     for statement in state.statements.all() {
         statement.forget_rows(cancel::UNCLAIMED);
         if statement.is_orphan() {

@@ -119,6 +119,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) describe_only: bool,
     /// Whether it is to be forwarded; else its reply is there already, or is fetched again.
     pub(crate) run: bool,
+    /// Budgets that it is over, and over which people are asked.
+    pub(crate) over: &'a [String],
 }
 
 /// Question `hold`.

@@ -8,6 +8,7 @@
 //! # Rules
 //!
 //! - The session, and the ticket's time, are checked at the start and every [`CHECK_BYTES`].
+//! - What the meter does not let through cuts the connection, and its result is over (`meter`).
 //! - What storage answers other than 200 is an empty 503: drivers retry it, and it tells nothing.
 //! - A chunk that cannot be masked cuts the connection in mid-stream, with an alert: a driver never
 //!   takes a part for the whole.
@@ -25,12 +26,13 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
+    meter::Meter,
     record::Fields,
     reply::{Reply, ReplyBody, Withdrawn, empty},
     result::SECRET_HEADER,
     routes::Call,
     session::{Session, now_s},
-    state::{State, count},
+    state::{Denied, State, count},
 };
 
 /// Bytes after which a running stream asks again whether it may go on (F20).
@@ -42,11 +44,15 @@ const PIECES: usize = 4;
 /// Bytes of compressed input that are inflated and masked at once.
 const STEP_BYTES: usize = 64 * 1024;
 
+/// Path of chunks, for the ledger.
+const PATH: &str = "/snowgate/chunk";
+
 /// What a ticket keeps beside the address.
 pub(crate) struct ChunkContext {
     pub(crate) format: ResultFormat,
     pub(crate) plan: MaskPlan,
     pub(crate) reference: String,
+    pub(crate) meter: Meter,
 }
 
 /// Serve one chunk.
@@ -61,8 +67,12 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call, id: Uuid) -> Reply {
     if session.over().is_some() || !state.ledger.healthy() {
         return refused(state, call, "the session of the chunk is over").await;
     }
-    let Ok((url, headers)) =
-        serde_json::from_slice::<(Secret, Vec<(String, Secret)>)>(&ticket.address)
+    if ticket.context.meter.is_cut() {
+        // Drivers try no client's fault again.
+        return empty(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let Ok((number, url, headers)) =
+        serde_json::from_slice::<(usize, Secret, Vec<(String, Secret)>)>(&ticket.address)
     else {
         return empty(StatusCode::SERVICE_UNAVAILABLE);
     };
@@ -78,7 +88,7 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call, id: Uuid) -> Reply {
         }
     };
     count(&state.counters.chunks);
-    stream(state, session, ticket, chunk)
+    stream(state, session, ticket, number, chunk)
 }
 
 /// A refusal tells nothing: an empty 503, and an entry within the strangers' rate.
@@ -100,12 +110,14 @@ fn stream(
     state: &Arc<State>,
     session: Arc<Session>,
     ticket: Ticket<ChunkContext>,
+    number: usize,
     chunk: ChunkReply,
 ) -> Reply {
     let (sender, receiver) = mpsc::channel(PIECES);
     let clear = ticket.context.plan.is_clear();
     let (encoding, length_bytes) = (chunk.encoding, chunk.length_bytes);
-    let relay = Relay { state: Arc::clone(state), session, ticket, sender };
+    let mut relay =
+        Relay { state: Arc::clone(state), session, ticket, number, sent_bytes: 0, sender };
     tokio::spawn(async move {
         let done = if clear { relay.as_stored(chunk).await } else { relay.masked(chunk).await };
         if done.is_err() {
@@ -131,6 +143,9 @@ struct Relay {
     state: Arc<State>,
     session: Arc<Session>,
     ticket: Ticket<ChunkContext>,
+    /// Of the chunk in its result.
+    number: usize,
+    sent_bytes: u64,
     sender: mpsc::Sender<Result<Bytes, Withdrawn>>,
 }
 
@@ -143,11 +158,20 @@ impl Relay {
         if good { Ok(()) } else { Err(Withdrawn) }
     }
 
-    async fn send(&self, piece: Bytes) -> Result<(), Withdrawn> {
+    async fn send(&mut self, piece: Bytes) -> Result<(), Withdrawn> {
+        self.sent_bytes = self.sent_bytes.saturating_add(piece.len() as u64);
+        let meter = &self.ticket.context.meter;
+        let fits = meter.chunk(&self.state, &self.session, self.number, self.sent_bytes);
+        if let Err(refusal) = fits {
+            let reference = &self.ticket.context.reference;
+            let what = Denied { reference, path: PATH, ..Denied::default() };
+            self.state.denied(Some(&self.session), &what, &refusal).await;
+            return Err(Withdrawn);
+        }
         self.sender.send(Ok(piece)).await.map_err(|_| Withdrawn)
     }
 
-    async fn as_stored(&self, mut chunk: ChunkReply) -> Result<(), Withdrawn> {
+    async fn as_stored(&mut self, mut chunk: ChunkReply) -> Result<(), Withdrawn> {
         let mut since = 0;
         while let Some(piece) = chunk.next().await {
             let piece = piece.map_err(|_| Withdrawn)?;
@@ -161,7 +185,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn masked(&self, mut chunk: ChunkReply) -> Result<(), Withdrawn> {
+    async fn masked(&mut self, mut chunk: ChunkReply) -> Result<(), Withdrawn> {
         let context = &self.ticket.context;
         let mut pipe = Pipe::new(context.format, &context.plan, chunk.encoding);
         let mut since = 0;

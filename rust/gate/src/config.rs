@@ -6,6 +6,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
+use snowgate_session::Budget;
 
 use crate::{GateError, row::SessionRow};
 
@@ -35,6 +36,9 @@ pub struct GateConfig {
     /// How long a session token lasts, in seconds; renewals give a new one.
     #[serde(default = "one_hour")]
     pub session_token_s: u64,
+    /// Budgets in force, for what the ledger says was taken of them. What counts is said by verdicts.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
     /// Sessions to restore, as told by `session_opened` and `session_changed` before the restart.
     #[serde(default)]
     pub sessions: Vec<SessionRow>,

@@ -11,6 +11,7 @@ use crate::{
     reply::Refusal,
     result::Rendered,
     session::Place,
+    spent::{VALUES, values_text},
 };
 
 /// Rules that are only recorded, as many as an entry has room for beside its other lists.
@@ -74,10 +75,17 @@ pub(crate) async fn intent(
         Some(plan) => fields.list("masks", plan),
         None => fields.put("masks", ()),
     };
+    let names: Vec<&str> = verdict.budgets.iter().map(|budget| budget.name.as_str()).collect();
+    let mut fields = if names.is_empty() { fields } else { fields.list("budgets", &names) };
     let subject = principal.key();
     let mut texts = vec![text("sql", &subject, job.asked.sql.as_bytes())];
     if let Some(binds) = job.request.bindings_json() {
         texts.push(text("binds", &subject, binds));
+    }
+    let values = job.values(verdict)?;
+    if !values.is_empty() {
+        fields = fields.put("values_count", values.len());
+        texts.push(text(VALUES, &subject, values_text(&values)));
     }
     job.state.ledger.append("intent", fields, texts).await
 }
@@ -95,6 +103,7 @@ pub(crate) fn outcome(job: &Job, intent: u64, outcome: &Outcome<'_>) {
         .put("query_id", statement.query_id.to_string())
         .put("upstream_query_id", outcome.upstream_query_id)
         .put("rows", rendered.and_then(|rendered| rendered.rows))
+        .put("bytes", rendered.map(|rendered| rendered.bytes))
         .put("masked_columns", masked.len())
         .list("columns", masked)
         .put("duration_ms", duration_ms);

@@ -28,10 +28,12 @@ use crate::{
     ask::{CatalogChanged, Noted},
     entries::{self, Outcome},
     judge,
-    life::{Job, Order, Stop, over},
+    life::{Job, Order, PATH, Stop, over},
+    meter::Meter,
     reply::{Refusal, codes},
-    result::Show,
+    result::{Show, Withheld},
     session::{Place, stored_name},
+    state::Denied,
     statement::{End, Phase, Ran},
     tag::query_tag,
 };
@@ -286,13 +288,17 @@ impl Sending<'_> {
             query_id: &statement.query_id.to_string(),
             reference: &statement.reference,
             base: &statement.base,
+            meter: &Meter::of(statement, &shown),
         };
         let rendered = match show.render(&head) {
             Ok(rendered) => rendered,
-            Err(refusal) => {
-                self.record(&withheld("masking"));
+            Err(why) => {
+                self.record(&withheld(match &why {
+                    Withheld::Masking(_) => "masking",
+                    Withheld::Size(_) => "size",
+                }));
                 self.catalog_changed(true, true).await;
-                return self.job.failed(&refusal);
+                return self.withhold(why).await;
             }
         };
         self.record(&Outcome {
@@ -313,6 +319,25 @@ impl Sending<'_> {
             return self.job.failed(&over());
         }
         End::rows(rendered.body, &state.results)
+    }
+
+    /// The end of a statement whose result is not given.
+    async fn withhold(&self, why: Withheld) -> End {
+        let refusal = match why {
+            Withheld::Masking(refusal) => refusal,
+            Withheld::Size(refusal) => {
+                let what = Denied {
+                    reference: &self.job.statement.reference,
+                    path: PATH,
+                    class: Some(&self.verdict.class),
+                    policy: Some(&self.verdict.policy),
+                    sql: Some(&self.job.asked.sql),
+                };
+                let session = &self.job.statement.session;
+                self.job.state.denied(Some(session), &what, &refusal).await
+            }
+        };
+        self.job.failed(&refusal)
     }
 
     /// Where the session stands after the statement.
@@ -340,6 +365,7 @@ impl Sending<'_> {
             &job.asked,
             &statement.reference,
             false,
+            &[],
         )
         .await?;
         if now.decision == Decision::Deny {

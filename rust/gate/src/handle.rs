@@ -19,7 +19,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use snowgate_ledger::{Kek, Ledger, Settings};
+use snowgate_ledger::{Kek, Ledger, Settings, TextReader};
 use snowgate_upstream::Upstream;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 use uuid::Uuid;
@@ -32,6 +32,7 @@ use crate::{
     past::Builder,
     record::{Fields, Recorder, text},
     server::Server,
+    spent::Spent,
     state::{GateKeys, Parts, State},
     tls::Certificates,
 };
@@ -91,15 +92,23 @@ impl Gate {
             .local_addr()
             .map_err(|source| GateError::Listen { address: listen, source })?;
         let mut past = Builder::new(rows.iter().map(|row| row.id.clone()));
-        let ledger = open_ledger(&config, &root, &mut past)?;
+        let mut spent = Spent::new(&config.budgets);
+        let kek = Kek::from_root(&root)
+            .map_err(|error| GateError::Ledger { reason: error.to_string() })?;
+        let ledger = open_ledger(&config, kek.clone(), |seq, kind, fields| {
+            past.visit(seq, kind, fields);
+            spent.visit(seq, kind, fields);
+        })?;
         let (past, unknown) = past.finish();
+        let text_keys = TextReader::open(&config.text_keys_dir, &kek).ok();
+        let budgets = spent.finish(&config.ledger.dir, text_keys.as_ref());
         let ledger = Recorder::new(ledger);
         ledger.later("start", Fields::new().put("gateway", config.gateway.as_str()));
         for seq in unknown {
             let fields = Fields::new().put("intent", seq).put("status", "unknown");
             ledger.later("outcome", fields.put("code", "restart"));
         }
-        let parts = Parts { bridge, ledger, upstream, keys, past };
+        let parts = Parts { bridge, ledger, upstream, keys, past, budgets };
         let state = Arc::new(State::new(config, parts));
         for row in rows {
             let id = row.id.clone();
@@ -170,8 +179,8 @@ fn store_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, GateError> {
 
 fn open_ledger(
     config: &GateConfig,
-    root: &[u8; 32],
-    past: &mut Builder,
+    kek: Kek,
+    mut visit: impl FnMut(u64, &str, &Map<String, Value>),
 ) -> Result<Ledger, GateError> {
     let failed =
         |error: snowgate_ledger::LedgerError| GateError::Ledger { reason: error.to_string() };
@@ -186,10 +195,10 @@ fn open_ledger(
             &config.ledger.origin,
             &config.ledger.key_file,
             &config.text_keys_dir,
-            Kek::from_root(root).map_err(failed)?,
+            kek,
         )
     };
-    Ledger::open(settings, &mut |seq, kind, fields| past.visit(seq, kind, fields)).map_err(failed)
+    Ledger::open(settings, &mut visit).map_err(failed)
 }
 
 /// A command to append an entry.
@@ -333,6 +342,7 @@ impl RunningGate {
             "statements": state.statements.len(),
             "tickets": state.tickets.len(),
             "verdicts": state.verdicts.len(),
+            "budget_accounts": state.budgets.len(),
             "statement_bytes": state.room.taken(),
             "result_bytes": state.results.taken(),
             "open_questions": state.bridge.open_questions(),

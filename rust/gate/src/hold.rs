@@ -93,6 +93,7 @@ pub(crate) async fn hold(job: &Job, verdict: Arc<Verdict>, place: &Place) -> Res
         }
     };
     count(&state.counters.holds);
+    statement.tally.waive(&verdict.over);
     let until = moment(held.expires_at_s);
     Waiting { job, approval: held.id, until, barrier: verdict.barrier }.wait().await
 }
@@ -102,6 +103,7 @@ pub(crate) async fn resume(job: &Job, held: HeldStatement) -> Result<End, Stop> 
     if held.statement_digest != hex::encode(job.statement.digest) {
         return Err(Refusal::control_plane("the held statement is another one").into());
     }
+    job.statement.tally.waive(&held.verdict.over);
     let until = moment(held.expires_at_s);
     Waiting { job, approval: held.approval, until, barrier: held.verdict.barrier }.wait().await
 }
@@ -217,6 +219,14 @@ impl Waiting<'_> {
             if judge::still_good(state, &verdict)
                 && let Some(held) = order.take()
             {
+                if !job.begin_under(&verdict, true)?.is_empty() {
+                    return Ok(self.ended(
+                        "abandoned",
+                        codes::CANCELLED,
+                        "a budget was used up while the approval was pending; run the statement \
+                         again",
+                    ));
+                }
                 let approval = Some(self.approval.as_str());
                 match forward(job, &verdict, self.barrier, approval, held).await? {
                     Forwarded::Ended(end) => return Ok(end),
@@ -224,7 +234,8 @@ impl Waiting<'_> {
                 }
             }
             let reference = &job.statement.reference;
-            let answer = judge::judge(state, session, place, &job.asked, reference, true).await;
+            let answer =
+                judge::judge(state, session, place, &job.asked, reference, true, &[]).await;
             job.may_change(&answer);
             verdict = answer?;
         }

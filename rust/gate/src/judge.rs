@@ -25,7 +25,8 @@ use crate::{
 const MAX_ATTEMPTS: usize = 8;
 
 /// The verdict on a statement, in this epoch. With `run` it is to be forwarded: the control plane moves
-/// its tags and quarantines what it changes (F8, F16).
+/// its tags and quarantines what it changes (F8, F16). Over a budget it is asked for anew: whether
+/// and by whom it may be approved is said of this one statement.
 pub(crate) async fn judge(
     state: &State,
     session: &Session,
@@ -33,14 +34,21 @@ pub(crate) async fn judge(
     asked: &Asked,
     reference: &str,
     run: bool,
+    over: &[String],
 ) -> Result<Arc<Verdict>, Refusal> {
     let exact = KeyText { sql: &asked.sql, bind_types: &asked.bind_types, template: false };
-    let asking = Asking { state, session, place, reference, run, shape: asked.describe_only };
+    let asking = Asking { state, session, place, reference, run, over, shape: asked.describe_only };
     let template = OnceCell::new();
     let mut exact_only = false;
     for _ in 0..MAX_ATTEMPTS {
         let epoch = state.epoch();
         let keys = session.verdict_keys(place, epoch, asked.describe_only);
+        if !over.is_empty() {
+            match asking.ask(epoch, &exact).await? {
+                Some(verdict) => return Ok(verdict),
+                None => continue,
+            }
+        }
         let key = keys.key(&exact);
         if let Some(verdict) = state.verdicts.get(&key, now_s()) {
             count(&state.counters.cache_hits);
@@ -81,6 +89,7 @@ struct Asking<'a> {
     place: &'a Place,
     reference: &'a str,
     run: bool,
+    over: &'a [String],
     /// Only the shape of the result is wanted.
     shape: bool,
 }
@@ -124,6 +133,7 @@ impl Asking<'_> {
             template: text.template,
             describe_only: self.shape,
             run: self.run,
+            over: self.over,
         };
         let limit = state.limits.judge_limit();
         let verdict: Verdict = state.bridge.question("judge", &question, limit).await?;
@@ -147,7 +157,7 @@ pub(crate) async fn now_and_then(
     let Some(asked) = &ran.asked else {
         return Ok(Verdict { void_all: true, ..Verdict::clone(then) });
     };
-    let now = judge(state, session, &ran.place, asked, reference, false).await?;
+    let now = judge(state, session, &ran.place, asked, reference, false, &[]).await?;
     if now.decision == Decision::Deny {
         return Err(denial(&now));
     }

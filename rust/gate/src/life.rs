@@ -39,7 +39,7 @@ use crate::{
 const MAX_ATTEMPTS: usize = 32;
 
 /// Path of statements, for the ledger.
-const PATH: &str = "/queries/v1/query-request";
+pub(crate) const PATH: &str = "/queries/v1/query-request";
 
 /// The order lock of a session, as a statement holds it.
 pub(crate) enum Order {
@@ -280,6 +280,7 @@ impl Job {
         let session = &self.statement.session;
         // Barriers are judged beside others at first; one that was overtaken keeps the others out.
         let mut alone = false;
+        let mut over: Vec<String> = Vec::new();
         for _ in 0..MAX_ATTEMPTS {
             let order = self.unless_stopped(Order::take(&session.order, alone)).await?;
             let place = session.place();
@@ -288,13 +289,18 @@ impl Job {
                 self.resynchronise().await?;
                 continue;
             }
-            let verdict = self.unless_stopped(self.judge(&place)).await??;
+            let verdict = self.unless_stopped(self.judge(&place, &over)).await??;
             match verdict.decision {
                 Decision::Deny => {
                     return Err(Stop::denied(verdict));
                 }
                 Decision::Hold => {
                     drop(order);
+                    let more = self.begin_under(&verdict, false)?;
+                    if more.iter().any(|budget| !over.contains(budget)) {
+                        over = more;
+                        continue;
+                    }
                     return hold::hold(self, verdict, &place).await;
                 }
                 Decision::Allow => {}
@@ -310,6 +316,11 @@ impl Job {
             } else {
                 order
             };
+            let more = self.begin_under(&verdict, true)?;
+            if !more.is_empty() {
+                over = more;
+                continue;
+            }
             match forward(self, &verdict, looks_like_barrier, None, order).await? {
                 Forwarded::Ended(end) => return Ok(end),
                 Forwarded::Stale(_) => {}
@@ -318,7 +329,17 @@ impl Job {
         Err(Refusal::control_plane("policy and catalog keep changing").into())
     }
 
-    async fn judge(&self, place: &Place) -> Result<Arc<Verdict>, Refusal> {
+    /// [`Job::begin`]; a denial says what of.
+    pub(crate) fn begin_under(
+        &self,
+        verdict: &Arc<Verdict>,
+        commit: bool,
+    ) -> Result<Vec<String>, Stop> {
+        let begun = self.begin(verdict, commit);
+        begun.map_err(|refusal| Stop::Refused(Box::new(refusal), Some(Arc::clone(verdict))))
+    }
+
+    async fn judge(&self, place: &Place, over: &[String]) -> Result<Arc<Verdict>, Refusal> {
         let statement = &self.statement;
         let answer = judge::judge(
             &self.state,
@@ -327,6 +348,7 @@ impl Job {
             &self.asked,
             &statement.reference,
             true,
+            over,
         )
         .await;
         self.may_change(&answer);
@@ -396,7 +418,7 @@ impl Job {
         if let (true, Some(upstream_query_id)) = (past.succeeded(), past.upstream_query_id.clone())
         {
             let place = session.place();
-            let now = self.judge(&place).await?;
+            let now = self.judge(&place, &[]).await?;
             if now.decision == Decision::Deny {
                 return Err(Stop::denied(now));
             }

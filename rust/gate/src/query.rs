@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     judge, life,
+    meter::Meter,
     race::{First, race},
     reply::{Refusal, Reply, codes, ok},
     result,
@@ -201,8 +202,9 @@ async fn again(state: &State, call: &Call, statement: &Arc<Statement>) -> Result
                 query_id: &statement.query_id.to_string(),
                 reference: &call.reference,
                 base: &call.base,
+                meter: &Meter::of(statement, &verdict),
             };
-            shown.render(&head).map(|rendered| rendered.body)
+            Ok(shown.render(&head)?.body)
         }
         QueryReply::InProgress(_) => Ok(in_progress(&statement.query_id.to_string(), IN_PROGRESS)),
         QueryReply::Failed(failure) => Err(Refusal::with(

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     chunk::ChunkContext,
+    meter::Meter,
     reply::Refusal,
     session::{Session, now_s},
     state::State,
@@ -49,6 +50,24 @@ pub(crate) struct Rendered {
     /// Columns that are not shown as they are.
     pub(crate) masked: Vec<ShownColumn>,
     pub(crate) rows: Option<i64>,
+    /// Bytes of its rows, those in chunks included.
+    pub(crate) bytes: u64,
+}
+
+/// Why a result is withheld.
+pub(crate) enum Withheld {
+    /// It could not be masked.
+    Masking(Refusal),
+    /// It is larger than a rule lets through, or than what is left of a budget.
+    Size(Refusal),
+}
+
+impl From<Withheld> for Refusal {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::Masking(refusal) | Withheld::Size(refusal) => refusal,
+        }
+    }
 }
 
 /// How a result is shown.
@@ -59,11 +78,12 @@ pub(crate) struct Show<'a> {
     pub(crate) query_id: &'a str,
     pub(crate) reference: &'a str,
     pub(crate) base: &'a str,
+    pub(crate) meter: &'a Meter,
 }
 
 impl Show<'_> {
     /// The client's reply, or why the result is withheld.
-    pub(crate) fn render(&self, head: &ResultHead) -> Result<Rendered, Refusal> {
+    pub(crate) fn render(&self, head: &ResultHead) -> Result<Rendered, Withheld> {
         let masks = self.masks(head);
         let plan = MaskPlan::new(
             head.columns
@@ -72,9 +92,11 @@ impl Show<'_> {
                 .zip(masks.iter().map(|shown| shown.mask))
                 .collect(),
         );
-        let rows = self.rows(head, &plan)?;
+        let rows = self.rows(head, &plan).map_err(Withheld::Masking)?;
+        let metered = self.meter.head(self.state, self.session, head, rows.bytes(head));
+        let bytes = metered.map_err(Withheld::Size)?;
         let masked: Vec<bool> = (0..plan.columns()).map(|index| plan.is_null(index)).collect();
-        let (secret, chunks) = self.chunks(head, &plan)?;
+        let (secret, chunks) = self.chunks(head, &plan).map_err(Withheld::Masking)?;
         let headers = secret.as_ref().map(|secret| [(SECRET_HEADER, secret.reveal())]);
         let body = head.render(&Render {
             query_id: self.query_id,
@@ -89,7 +111,7 @@ impl Show<'_> {
             masked: &masked,
         });
         let masked = masks.into_iter().filter(|shown| shown.mask != Mask::Pass).collect();
-        Ok(Rendered { body, masked, rows: head.total })
+        Ok(Rendered { body, masked, rows: head.total, bytes })
     }
 
     /// The mask of each column. Void for all of them where prediction and result disagree.
@@ -177,7 +199,10 @@ impl Show<'_> {
         let addresses: Result<Vec<Zeroizing<Vec<u8>>>, serde_json::Error> = head
             .chunks
             .iter()
-            .map(|chunk| serde_json::to_vec(&(chunk.url.expose(), &headers)).map(Zeroizing::new))
+            .enumerate()
+            .map(|(number, chunk)| {
+                serde_json::to_vec(&(number, chunk.url.expose(), &headers)).map(Zeroizing::new)
+            })
             .collect();
         let addresses = addresses.map_err(|_| self.withheld("chunk addresses"))?;
         #[expect(clippy::cast_precision_loss, reason = "at most six hours")]
@@ -190,6 +215,7 @@ impl Show<'_> {
                 format: head.format,
                 plan: plan.clone(),
                 reference: self.reference.to_owned(),
+                meter: self.meter.clone(),
             }),
         };
         let (secret, ids) = self
@@ -227,6 +253,18 @@ enum Rows {
     Json(Vec<u8>),
     Arrow(Vec<u8>),
     None,
+}
+
+impl Rows {
+    /// Bytes of the rows that go with the head.
+    fn bytes(&self, head: &ResultHead) -> usize {
+        match (self, &head.rows) {
+            (Self::Json(bytes) | Self::Arrow(bytes), _) => bytes.len(),
+            (Self::Keep, InlineRows::Json(rowset)) => rowset.get().len(),
+            (Self::Keep, InlineRows::ArrowBase64(text)) => text.len() / 4 * 3,
+            (Self::None, _) | (Self::Keep, InlineRows::None) => 0,
+        }
+    }
 }
 
 /// Run what may take long without holding up the worker's other tasks.

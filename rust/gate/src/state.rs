@@ -10,7 +10,9 @@ use std::{
 
 use http::header;
 use serde_json::json;
-use snowgate_session::{Keys, Lookup, Sessions, Statements, Subkey, Tickets, VerdictCache};
+use snowgate_session::{
+    Budgets, Keys, Lookup, Sessions, Statements, Subkey, Tickets, VerdictCache,
+};
 use snowgate_upstream::{SealKey, Upstream, UpstreamError};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -39,6 +41,8 @@ pub(crate) struct GateKeys {
     pub(crate) tag: Subkey,
     /// Sealed upstream sessions.
     pub(crate) seal: SealKey,
+    /// Hashes of tagged values.
+    pub(crate) values: Subkey,
 }
 
 impl GateKeys {
@@ -50,6 +54,7 @@ impl GateKeys {
             retry: keys.subkey("retry"),
             tag: keys.subkey("query-tag"),
             seal: SealKey::new(&mut seal)?,
+            values: keys.subkey("tagged-values"),
         })
     }
 }
@@ -92,6 +97,7 @@ pub(crate) struct State {
     pub(crate) statements: Statements<Statement>,
     pub(crate) tickets: Tickets<ChunkContext>,
     pub(crate) verdicts: VerdictCache,
+    pub(crate) budgets: Budgets,
     pub(crate) past: Past,
     pub(crate) own: OwnSession,
     pub(crate) counters: Counters,
@@ -116,6 +122,7 @@ pub(crate) struct Parts {
     pub(crate) upstream: Upstream,
     pub(crate) keys: GateKeys,
     pub(crate) past: Past,
+    pub(crate) budgets: Budgets,
 }
 
 impl State {
@@ -151,6 +158,7 @@ impl State {
             upstream: parts.upstream,
             keys: parts.keys,
             past: parts.past,
+            budgets: parts.budgets,
         }
     }
 

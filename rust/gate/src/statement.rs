@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     body::{Part, Room},
+    meter::Tally,
     session::{Place, Session},
 };
 
@@ -157,6 +158,8 @@ pub(crate) struct Statement {
     /// `scheme://host:port` for chunk URLs.
     pub(crate) base: String,
     pub(crate) started: Instant,
+    /// What budgets have counted of it.
+    pub(crate) tally: Arc<Tally>,
     /// A byte of it may have gone upstream.
     pub(crate) sent: AtomicBool,
     /// It runs, and running it twice changes nothing.
@@ -186,6 +189,7 @@ impl Statement {
             session,
             base,
             started: Instant::now(),
+            tally: Arc::default(),
             sent: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             poke: Notify::new(),

@@ -201,7 +201,7 @@ fn canonical(raw: &str, depth: usize, sort: bool, out: &mut String) -> Result<()
 }
 
 /// A moment as entries carry it: UTC, RFC 3339, microseconds. Such texts sort as the moments do.
-pub(crate) fn timestamp(moment: SystemTime) -> String {
+pub fn timestamp(moment: SystemTime) -> String {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Days to a date of the Gregorian calendar, in eras of 400 years that begin on 1 March: Hinnant,
@@ -218,6 +218,24 @@ pub(crate) fn timestamp(moment: SystemTime) -> String {
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let microsecond = since.subsec_micros();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{microsecond:06}Z")
+}
+
+/// The Unix time, in seconds, of what [`timestamp`] wrote; `None` for any other text.
+pub fn unix_seconds(text: &str) -> Option<f64> {
+    if !is_timestamp(text) {
+        return None;
+    }
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok().map(u64::from);
+    let (month, day) = (number(5, 7)?, number(8, 10)?);
+    // Hinnant, as above: days_from_civil.
+    let year = number(0, 4)?.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
+    let seconds = days * 86_400 + number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    let whole = std::time::Duration::from_secs(seconds);
+    Some((whole + std::time::Duration::from_micros(number(20, 26)?)).as_secs_f64())
 }
 
 /// Whether `text` has the form of [`timestamp`].
@@ -331,6 +349,23 @@ mod tests {
         #[test]
         fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_read_as_they_were_written(micros in 0_u64..8_000_000_000_000_000) {
+            let since = Duration::from_micros(micros);
+            let text = timestamp(SystemTime::UNIX_EPOCH + since);
+            let read = unix_seconds(&text).unwrap();
+            prop_assert!((read - since.as_secs_f64()).abs() < 1e-6, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_other_text_is_read_as_a_time() {
+        for text in ["", "2026-11-24", "2026-11-24T08:00:00Z", "0000-00-00T00:00:00.000000Z"] {
+            assert_eq!(unix_seconds(text), None);
         }
     }
 }

@@ -53,7 +53,9 @@ mod tree;
 mod verify;
 mod writer;
 
-pub use entry::{MAX_ENTRY_BYTES, MAX_TEXT_BYTES, NewEntry, Text, TextRef};
+pub use entry::{
+    MAX_ENTRY_BYTES, MAX_TEXT_BYTES, NewEntry, Text, TextRef, timestamp, unix_seconds,
+};
 pub use error::{Broken, LedgerError};
 pub use ledger::{
     DEFAULT_CHECKPOINT_AFTER, DEFAULT_SEGMENT_BYTES, Known, Ledger, Settings, Status,

@@ -1,4 +1,4 @@
-//! State of sessions, statements, tickets and cached verdicts.
+//! State of sessions, statements, tickets, cached verdicts and budgets.
 //!
 //! ```text
 //!   token ──► Sessions ──► session ──► Statements ──► statement ──► Tickets ──► chunk
@@ -12,6 +12,10 @@
 //! - Tokens and ticket secrets are kept as hashes only (F20, F25); a chunk's real address can be read
 //!   only with the secret the client holds.
 
+mod account;
+mod budgets;
+#[cfg(test)]
+mod budgets_tests;
 mod cache;
 mod keys;
 mod principal;
@@ -24,6 +28,7 @@ mod verdict;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use budgets::{Asker, Budget, Budgets, Measure, Over, TaggedValue, Taken, ValueHash};
 pub use cache::{KeyParts, KeyText, Known, VerdictCache, VerdictKey, VerdictKeys};
 pub use keys::{Keys, Subkey};
 pub use principal::Principal;
@@ -32,7 +37,7 @@ pub use sessions::{Lookup, Opened, Renewed, Restored, Sessions, SessionsFull};
 pub use statements::{Registered, StatementLimits, Statements};
 pub use tickets::{Redeemed, SealError, Ticket, TicketSet, Tickets};
 pub use token::{Token, TokenHash, TokenKind};
-pub use verdict::{ColumnPlan, Decision, HoldTerms, Verdict};
+pub use verdict::{Bound, ColumnPlan, Compared, Decision, HoldTerms, ResultLimit, Verdict};
 
 /// Lock a table. A panic while it was held leaves it usable: every step keeps it consistent.
 fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {

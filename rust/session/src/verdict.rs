@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use snowgate_mask::{Mask, strictest};
 
+use crate::Budget;
+
 /// What happens to a statement.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,6 +45,60 @@ pub struct HoldTerms {
     /// Life of the request, in seconds.
     #[serde(default)]
     pub expires_s: f64,
+}
+
+/// The most of something that a rule lets through in one result.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// How much, the bound included.
+    pub most: u64,
+    /// The rule.
+    pub rule: String,
+}
+
+/// The largest result that is let through.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultLimit {
+    /// Most rows.
+    #[serde(default)]
+    pub rows: Option<Bound>,
+    /// Most bytes.
+    #[serde(default)]
+    pub bytes: Option<Bound>,
+}
+
+impl ResultLimit {
+    /// Whether a result of any size is let through.
+    pub fn is_open(&self) -> bool {
+        self.rows.is_none() && self.bytes.is_none()
+    }
+
+    /// The lower bound of each.
+    #[must_use]
+    pub fn tighten(self, other: Self) -> Self {
+        let lower = |one: Option<Bound>, two: Option<Bound>| match (one, two) {
+            (Some(one), Some(two)) => Some(if one.most <= two.most { one } else { two }),
+            (one, two) => one.or(two),
+        };
+        Self { rows: lower(self.rows, other.rows), bytes: lower(self.bytes, other.bytes) }
+    }
+}
+
+/// A tag, and a value that one of its columns is compared with (F1). The value is known by its keyed
+/// hash, or it is a bind; with neither, nobody knows it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// The tag.
+    pub tag: String,
+    /// Keyed hash of the value, hex.
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// Position of the bind, from 1.
+    #[serde(default)]
+    pub bind: Option<u32>,
 }
 
 /// One answer. Unknown keys are an error: a restriction the gate does not know must not be ignored.
@@ -111,6 +167,18 @@ pub struct Verdict {
     /// Rules that match and are not enforced: recorded only.
     #[serde(default)]
     pub shadow: Vec<String>,
+    /// The largest result that is let through.
+    #[serde(default)]
+    pub limit: ResultLimit,
+    /// Budgets it counts in.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+    /// What it compares tagged columns with. Told only if a budget counts it.
+    #[serde(default)]
+    pub compared: Vec<Compared>,
+    /// Budgets that the hold is for too: whoever approves it lets it go over them.
+    #[serde(default)]
+    pub over: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -138,6 +206,7 @@ impl Verdict {
     pub fn tighten(mut self, then: &Self) -> Self {
         self.void_all |= then.void_all;
         self.hide_errors |= then.hide_errors;
+        self.limit = std::mem::take(&mut self.limit).tighten(then.limit.clone());
         match (&mut self.plan, &then.plan) {
             (_, None) => {}
             (None, Some(plan)) => self.plan = Some(plan.clone()),
@@ -200,6 +269,19 @@ mod tests {
             } else {
                 prop_assert!(tight.void_all);
             }
+        }
+    }
+
+    #[test]
+    fn the_lower_limit_of_both_verdicts_counts() {
+        let limited = |rows: Option<u64>| {
+            let mut verdict = verdict(None);
+            verdict.limit.rows = rows.map(|most| Bound { most, rule: format!("r{most}") });
+            verdict
+        };
+        for (now, then) in [(Some(5), Some(9)), (Some(9), Some(5)), (None, Some(5))] {
+            let tight = limited(now).tighten(&limited(then));
+            assert_eq!(tight.limit, limited(Some(5)).limit);
         }
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from snowgate.control.analysts import Analysed, Question
+from snowgate.control.counted import ValueHasher
 from snowgate.control.current import Current
 from snowgate.control.workers import Worker, WorkerLost
 from snowgate.errors import LedgerError, StoreError, UpstreamError
@@ -33,6 +34,7 @@ from snowgate.sql.analysis import examine
 from snowgate.sql.catalog import NOTHING, Catalog, CatalogColumn, Table
 from snowgate.sql.codec import Findings, Job, Load, Reply, Request, change_between, decode
 
+HASHER = ValueHasher(bytes([7]) * 32)
 HERE = Namespace("CRM", "PUBLIC")
 PII = tuple(
     TagPattern("pii", pattern)

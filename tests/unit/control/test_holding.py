@@ -23,6 +23,7 @@ from snowgate.policy.rules import Deny, Match, Rule
 
 from .doubles import (
     DDL,
+    HASHER,
     HOLD_DDL,
     InProcess,
     Labelled,
@@ -128,7 +129,7 @@ class Room:
 def room(session: dict[str, Any]) -> Room:
     now = current(catalog(T=table("A")), HOLD_DDL)
     desk, quarantine = Desk(), Quarantine(Underway())
-    judge = Judge(now, InProcess(now), Labels(Labelled()), quarantine, Overlays())
+    judge = Judge(now, InProcess(now), Labels(Labelled()), quarantine, Overlays(), HASHER)
     return Room(desk, now, quarantine, judge, Holding(desk, judge), session)
 
 
@@ -187,7 +188,7 @@ async def test_what_policy_denies_by_now_is_abandoned_and_not_consumed(
     approved: Room, session: dict[str, Any]
 ) -> None:
     now = current(catalog(T=table("A")), NO_DDL)
-    judge = Judge(now, InProcess(now), Labels(Labelled()), approved.quarantine, Overlays())
+    judge = Judge(now, InProcess(now), Labels(Labelled()), approved.quarantine, Overlays(), HASHER)
     holding = Holding(approved.desk, judge)
 
     answer = await holding.consume(approved.question() | {"approval": "a-1"})
@@ -206,6 +207,7 @@ async def test_a_denial_that_passes_costs_nobody_an_approval(approved: Room) -> 
         Labels(Labelled()),
         approved.quarantine,
         Overlays(),
+        HASHER,
     )
     holding = Holding(approved.desk, judge)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from snowgate.sql.catalog import Catalog
 
 from .doubles import (
     ALLOW_ALL,
+    HASHER,
     HERE,
     HOLD_DDL,
     LAUNDERING,
@@ -59,7 +61,9 @@ class Court:
     def set_epoch(self, epoch: int) -> None:
         self.epochs.append(epoch)
 
-    async def ask(self, sql: str, reference: str = "r-1", *, run: bool = True) -> dict[str, Any]:
+    async def ask(
+        self, sql: str, reference: str = "r-1", *, run: bool = True, over: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """What the gate is told, once: it asks again when the epoch is not that of its question."""
         return dict(
             await self.judge.judge(
@@ -73,6 +77,7 @@ class Court:
                     "binds": [],
                     "describe_only": False,
                     "run": run,
+                    "over": list(over),
                 }
             )
         )
@@ -91,7 +96,7 @@ def court(session: dict[str, Any], *rules: Rule, known: Catalog | None = CRM) ->
     now = current(known, *(rules or (ALLOW_ALL, MASK_PII)))
     quarantine, store, analyst = Quarantine(Underway()), Labelled(), InProcess(now)
     overlays = Overlays()
-    judge = Judge(now, analyst, Labels(store), quarantine, overlays)
+    judge = Judge(now, analyst, Labels(store), quarantine, overlays, HASHER)
     made = Court(now, quarantine, store, analyst, judge, session, overlays)
     now.attach(made)
     return made
@@ -141,7 +146,7 @@ async def test_what_the_workers_refuse_is_denied_with_their_rule(
 ) -> None:
     one = court(session)
     judge = Judge(
-        one.now, Refusing(one.now, refusal), Labels(one.store), one.quarantine, Overlays()
+        one.now, Refusing(one.now, refusal), Labels(one.store), one.quarantine, Overlays(), HASHER
     )
     one.judge = judge
 
@@ -260,6 +265,7 @@ async def test_nothing_is_moved_for_a_template(session: dict[str, Any]) -> None:
             "template": True,
             "describe_only": False,
             "run": True,
+            "over": [],
         }
     )
 

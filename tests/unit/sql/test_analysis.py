@@ -327,3 +327,45 @@ def test_the_columns_of_values_can_be_used_and_are_not_relied_on() -> None:
         assert columns == (OutputColumn(None), OutputColumn(None)), sql
     assert see("SELECT column1 FROM (VALUES (1))").columns == (OutputColumn("COLUMN1"),)
     assert see("SELECT * FROM (VALUES (1)) AS t (x)").columns == (OutputColumn("X"),)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "compared"),
+    [
+        ("email = 'a'", [("pii", "a", 0, True)]),
+        ("'a' = LOWER(email)", [("pii", "a", 0, True)]),
+        ("email IN ('b', 'a', 'a')", [("pii", "a", 0, True), ("pii", "b", 0, True)]),
+        ("email = 'a' OR phone = 'a'", [("pii", "a", 0, True)]),
+        ("email = LOWER('a')", [("pii", "LOWER('a')", 0, True)]),
+        ("email = ('a')", [("pii", "a", 0, True)]),
+        ("EQUAL_NULL(email, NULL)", [("pii", "NULL", 0, True)]),
+        ("email = ? AND id = ?", [("pii", "", 1, True)]),
+        ("id = ? AND email = LOWER(?)", [("pii", "", 2, True)]),
+        ("email = ? || ?", [("pii", "", 0, False)]),
+        ("email = $address", [("pii", "", 0, False)]),
+        ("email IS NULL", []),
+        ("id = 5", []),
+    ],
+)
+def test_what_tagged_columns_are_compared_with_is_told(
+    predicate: str, compared: list[tuple[str, str, int, bool]]
+) -> None:
+    found = see(f"SELECT id FROM customers WHERE {predicate}").compared
+
+    assert [(one.tag, one.value, one.bind, one.known) for one in found] == compared
+
+
+def test_binds_inside_dynamic_sql_are_not_those_of_the_statement() -> None:
+    [one] = see("EXECUTE IMMEDIATE 'SELECT id FROM customers WHERE email = ?'").compared
+
+    assert (one.bind, one.known) == (0, False)
+
+
+def test_constants_of_dml_and_pivots_are_told_too() -> None:
+    assert see("DELETE FROM customers WHERE email = 'a'").compared[0].value == "a"
+    pivot = "SELECT * FROM (SELECT email, id FROM customers) PIVOT (COUNT(id) FOR email IN ('a'))"
+    assert [one.value for one in see(pivot).compared] == ["a"]
+
+
+def test_no_compared_value_is_shown_by_a_repr() -> None:
+    assert "secret" not in repr(see("SELECT id FROM customers WHERE email = 'secret'"))

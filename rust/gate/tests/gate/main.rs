@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may")]
 
+mod budgets;
 mod chunks;
 mod connections;
 mod framing;

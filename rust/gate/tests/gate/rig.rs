@@ -74,6 +74,8 @@ pub(crate) struct Rig {
     pub(crate) gate: Option<RunningGate>,
     pub(crate) dir: TempDir,
     limits: Value,
+    /// Budgets of the configuration, as the next start finds them.
+    pub(crate) budgets: Value,
 }
 
 /// Send one request on a connection of its own; `None` if the connection broke before the end.
@@ -166,7 +168,8 @@ impl Rig {
         writeln!(key, "-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----").unwrap();
         std::fs::write(dir.path().join("store.key"), [7_u8; 32]).unwrap();
         let plane = Plane::start();
-        let mut rig = Self { runtime, snowflake, plane, gate: None, dir, limits };
+        let mut rig =
+            Self { runtime, snowflake, plane, gate: None, dir, limits, budgets: json!([]) };
         rig.start(&[]);
         rig
     }
@@ -188,7 +191,7 @@ impl Rig {
                        "key_file": dir.join("ledger.key"), "known": null},
             "text_keys_dir": dir.join("text-keys"), "store_key_file": dir.join("store.key"),
             "gateway": "gw-1", "account": "CRMDEMO", "limits": limits, "session_token_s": 600,
-            "sessions": sessions,
+            "budgets": self.budgets, "sessions": sessions,
         });
         let config = GateConfig::from_json(config.to_string().as_bytes()).unwrap();
         let gate = Gate::start(config, Arc::clone(&self.plane.bridge)).unwrap();
