@@ -51,4 +51,4 @@ QUARANTINED = Refusal(
 )
 
 # A statement refused for one of these may be allowed in a moment.
-PASSING = frozenset({CATALOG_UNAVAILABLE, TOO_MANY, NO_WORKER, QUARANTINED})
+PASSING = frozenset({CATALOG_UNAVAILABLE, REGISTRY_UNREAD, TOO_MANY, NO_WORKER, QUARANTINED})

@@ -187,10 +187,15 @@ class Catalog:
         return replace(self, tables=MappingProxyType(tables))
 
     def with_registry(self, registry: Iterable[Vetted]) -> Catalog:
-        """With what the registry says of each of its routines, and of no other."""
+        """With what the registry says of each of its routines, and of no other.
+
+        A name of the registry that is not there has no overloads, and is listed all the same:
+        nobody else may take it.
+        """
         vetted: dict[tuple[RoutineKind, Signature | None], Vetted] = {
             (one.kind, one.signature): one for one in registry
         }
+        missing: Routines = {one.signature.name: () for one in vetted.values()}
         return replace(
             self,
             routines=MappingProxyType(
@@ -199,7 +204,7 @@ class Catalog:
                         replace(one, vetted=vetted.get((one.kind, one.signature(name))))
                         for one in found
                     )
-                    for name, found in self.routines.items()
+                    for name, found in (missing | dict(self.routines)).items()
                 }
             ),
         )

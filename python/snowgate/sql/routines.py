@@ -117,7 +117,7 @@ def check_builtin(state: State, name: str) -> None:
     """
     here = state.namespace
     for schema in (here.schema, "PUBLIC"):
-        if ObjectName(here.database, schema, name) in state.catalog.routines:
+        if state.catalog.routines.get(ObjectName(here.database, schema, name)):
             raise Refused(
                 "shadowed-function",
                 f"calls `{name}`, and the session's schema has a function of that name",
@@ -135,7 +135,8 @@ def check_target(head: StatementHead, catalog: Catalog, name: ObjectName) -> Non
     """
     if "FUNCTION" not in head.object_kind:
         return
-    vetted = any(one.vetted is not None for one in catalog.routines.get(name, ()))
+    found = catalog.routines.get(name)
+    vetted = found is not None and (not found or any(one.vetted for one in found))
     if vetted or name.name in builtins():
         raise Refused(
             "registered-routine",
@@ -147,7 +148,7 @@ def check_target(head: StatementHead, catalog: Catalog, name: ObjectName) -> Non
 def call(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ...]) -> Value:
     """What a vetted function makes of its arguments, in an expression."""
     results = [one.returns for one in overloads]
-    if any(result.startswith(_TABLE) for result in results):
+    if any(result.upper().startswith(_TABLE) for result in results):
         raise Refused("unparsed", "calls a table function as a value", "call it in FROM")
     value = _made(walk, node, scope, overloads)
     families = {family_of_type(result) for result in results}
@@ -157,17 +158,19 @@ def call(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ..
 
 
 def rows(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ...]) -> Relation:
-    """What a vetted table function makes of its arguments, in FROM (F3)."""
+    """What a vetted table function makes of its arguments, in FROM.
+
+    How many rows it makes is an output, and so may depend on nothing tagged (F3).
+    """
     lists = {_columns_of(one) for one in overloads}
     listed = lists.pop()
     if lists or not listed:
         raise unreadable("what a table function returns")
-    arguments = derived(_arguments(walk, node, scope))
-    if arguments.touched:
+    value = _made(walk, node, scope, overloads)
+    if value.touched:
         walk.state.violate(
-            Knob.ROWS, "makes rows with a table function out of a tagged column", arguments
+            Knob.ROWS, "makes rows with a table function out of a tagged column", value
         )
-    value = derived([_made(walk, node, scope, overloads), arguments])
     return Relation(tuple(Column(name, value.of(family)) for name, family in listed))
 
 

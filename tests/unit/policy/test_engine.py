@@ -1,5 +1,8 @@
 """What decides, and what is said of it."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from snowgate.model.identity import Principal
@@ -520,6 +523,57 @@ def test_what_somebodys_code_returns_is_void(kind: StatementClass) -> None:
 
     assert verdict.void_all
     assert verdict.hide_errors
+
+
+REFRESH = ObjectName("CRM", "OPS", "REFRESH")
+
+
+def calling(**more: Any) -> Statement:
+    """CALL of a vetted procedure."""
+    return replace(Statement(C.CALL, "CALL", "PROCEDURE", columns=None, calls=(REFRESH,)), **more)
+
+
+def on(place: str, name: str = "calls") -> Rule:
+    return Rule(name, Match(classes=frozenset({C.CALL}), objects=patterns(place)), Allow())
+
+
+def test_a_call_is_judged_as_the_procedure_and_what_it_reads_as_read() -> None:
+    calls, reads = on("CRM.OPS.REFRESH"), allow(C.SELECT)
+    statement = calling(reads=(ORDERS,), writes=(MODEL,))
+
+    assert judge(policy(calls, reads), statement, ANALYST).decision is Decision.ALLOW
+    for rules in ((calls,), (reads,), (on("CRM.OPS.OTHER"), reads), ()):
+        verdict = judge(policy(*rules), statement, ANALYST)
+        assert (verdict.decision, verdict.rules) == (Decision.DENY, ("no-rule",))
+
+
+def test_a_deny_rule_over_what_a_procedure_reads_stops_the_call() -> None:
+    rules = policy(allow(C.CALL, C.SELECT), deny(Match(objects=patterns("HR.PRIVATE.*"))))
+
+    assert judge(rules, calling(reads=(SALARIES,)), ANALYST).rules == ("never",)
+
+
+def test_rows_of_a_procedure_that_reads_tagged_columns_are_void_to_whom_they_are_masked() -> None:
+    rules = policy(allow(C.CALL, C.SELECT), mask(MaskKind.REDACT, "mask-pii", "fraud-team"))
+    statement = calling(reads=(CUSTOMERS,), tags=PII)
+
+    masked, clear = (judge(rules, statement, who) for who in (ANALYST, FRAUD))
+    assert (masked.void_all, masked.hide_errors) == (True, True)
+    assert (clear.void_all, clear.hide_errors) == (False, False)
+    assert "mask-pii" in masked.rules
+
+
+def test_a_procedure_that_reads_what_nobody_knows_is_not_called() -> None:
+    rules = policy(allow(C.CALL, C.SELECT))
+
+    verdict = judge(rules, calling(unknown_sources=(MODEL,)), FRAUD)
+    assert verdict.rules == ("unknown-object",)
+
+
+def test_a_call_can_be_held() -> None:
+    rules = policy(hold(Match(classes=frozenset({C.CALL}))))
+
+    assert judge(rules, calling(), ANALYST).decision is Decision.HOLD
 
 
 def test_the_verdict_names_the_policy() -> None:

@@ -282,8 +282,24 @@ def test_a_table_function_over_clear_values_has_the_columns_it_declares() -> Non
         OutputColumn("N"),
         OutputColumn("EMAIL", PII, raw=True),
     )
-    reading = known(returns="TABLE (E VARCHAR)", effect=E.READS, reads="CRM.PUBLIC.CUSTOMERS")
-    assert look("SELECT * FROM TABLE(f('1'))", reading).columns == (OutputColumn("E", PII),)
+
+
+def test_how_many_rows_a_table_function_makes_depends_on_nothing_tagged() -> None:
+    def of(reads: str) -> Statement:
+        reading = known(returns="TABLE (E VARCHAR)", effect=E.READS, reads=reads)
+        return look("SELECT COUNT(*) FROM TABLE(f('a'))", reading)
+
+    assert "pii_row_source" in knobs(of("CRM.PUBLIC.CUSTOMERS"))
+    assert not of("CRM.PUBLIC.ORDERS").violations
+
+
+def test_columns_of_a_table_function_keep_the_case_of_quoted_names() -> None:
+    odd = known(returns='table ("e" varchar, "A,b" NUMBER(38,0))')
+
+    assert look("SELECT * FROM TABLE(f('1'))", odd).columns == (
+        OutputColumn("e"),
+        OutputColumn("A,b"),
+    )
 
 
 def test_a_function_stands_where_its_kind_does() -> None:
@@ -320,6 +336,16 @@ def test_values_a_function_makes_are_laundered_as_any() -> None:
 )
 def test_no_function_is_created_under_a_vetted_or_builtin_name(text: str) -> None:
     assert rule(look(text, known())) == "registered-routine"
+
+
+def test_the_name_of_a_vetted_function_that_is_not_there_is_taken_too() -> None:
+    vetted = known()[1].vetted
+    assert vetted is not None
+    empty = catalog().with_registry([vetted])
+    text = "CREATE TEMPORARY FUNCTION f(x VARCHAR) RETURNS VARCHAR AS 'x'"
+
+    assert rule(analyse(text, PUBLIC, empty)) == "registered-routine"
+    assert rule(analyse("SELECT f('x')", PUBLIC, empty)) == "unknown-function"
 
 
 def test_a_body_resolves_names_where_it_lives() -> None:
@@ -436,5 +462,8 @@ def test_a_catalog_file_may_hold_routines() -> None:
     assert rule(analyse("SELECT f('x')", PUBLIC, read.with_registry([other]))) == (
         "registry-mismatch"
     )
+    again = Catalog.from_json(read.with_registry([vetted]).to_json())
+    assert again.routines == read.routines
+    assert again.with_registry([vetted]).digest == read.with_registry([vetted]).digest
     assert read.digest != Catalog.from_json(TABLES).digest
     assert read.digest != read.with_registry([vetted]).digest
