@@ -13,7 +13,8 @@ from typing import Protocol
 import trio
 
 from snowgate.control.labels import ObjectTable, read_row, written
-from snowgate.sql.catalog import Catalog
+from snowgate.model.statement import ObjectName
+from snowgate.sql.catalog import Catalog, Table
 from snowgate.sql.codec import change_between
 
 
@@ -37,6 +38,8 @@ class LastCatalog:
     def __init__(self, table: CatalogTable) -> None:
         self._table = table
         self.catalog = Catalog.of(dict(map(read_row, table.load_all())))
+        # An equal catalog stays in force as it is: then there is nothing to compare.
+        self._written: Mapping[ObjectName, Table] | None = None
 
     async def keep(self, catalog: Catalog | None) -> None:
         """Write down what is in force now; of nothing, nothing.
@@ -44,7 +47,7 @@ class LastCatalog:
         Raises:
             StoreError: It could not be written.
         """
-        if catalog is None:
+        if catalog is None or catalog.tables is self._written:
             return
         tables = Catalog.of(catalog.tables)
         changed = change_between(self.catalog, tables).tables
@@ -56,4 +59,4 @@ class LastCatalog:
                 for one in changed
             }
             await trio.to_thread.run_sync(self._table.put_all, rows)
-        self.catalog = tables
+        self.catalog, self._written = tables, catalog.tables

@@ -78,6 +78,7 @@ class TagReferences:
         # The number of the reading that last asked for an object; 0 for one not asked for yet.
         self._asked: dict[ObjectName, int] = {}
         self._readings = 0
+        self._unread: frozenset[ObjectName] = frozenset()
         self._told: dict[tuple[ObjectName, str], frozenset[str]] = {}
 
     async def onto(
@@ -104,10 +105,11 @@ class TagReferences:
         sources = frozenset(one.source for one in policy.snowflake)
         asked = self._due(catalog, changed)
         assigned = await read_assigned(reader, sources, catalog)
-        look = await read_effective(reader, sources, asked)
+        look = await read_effective(reader, sources, asked, self._unread)
         await self._keep(assigned, look.references)
         missing = self._missing(sources) if not self._readings else ()
         self._readings += 1
+        self._unread = (self._unread - {*asked}) | look.unread
         self._asked = {name: self._asked.get(name, 0) for name in catalog.tables}
         self._asked |= dict.fromkeys(asked, self._readings)
         tables: dict[ObjectName, Table | None] = {}

@@ -11,12 +11,12 @@ from collections import Counter
 
 from sqlglot import exp
 
-from snowgate._core import StatementHead, classify
+from snowgate._core import StatementHead, classify, lex
 from snowgate.sql import routines
 from snowgate.sql.calls import lookup, unreviewed
 from snowgate.sql.functions import builtins
 from snowgate.sql.names import fold
-from snowgate.sql.parser import column_list
+from snowgate.sql.parser import after_word, column_list
 from snowgate.sql.state import State
 
 # IDENTIFIER and the forms with their own syntax; they are checked where they stand.
@@ -43,6 +43,8 @@ def check(head: StatementHead, tree: exp.Expr, state: State) -> None:
         explained[head.target[-1]] += 1
         # `(a VARCHAR(20))`
         explained.update(column.type for column in column_list(head.rest))
+    if head.verb == "CREATE":
+        explained["TAG"] += _tags_given(head.rest)
     for name in sorted(strange):
         if strange[name] > explained[name]:
             raise unreviewed(name)
@@ -64,6 +66,17 @@ def _vetted(tree: exp.Expr, state: State) -> Counter[str]:
         if routines.called(state, whole):
             names[(routines.parts_of(whole) or [""])[-1]] += 1
     return names
+
+
+def _tags_given(rest: str) -> int:
+    """How often `WITH TAG (…)` stands before the query of a CREATE."""
+    body = after_word(rest, "AS") or ""
+    given, before = 0, ("", "", "")
+    for kind, piece in lex(rest[: len(rest) - len(body)]):
+        if kind not in ("space", "comment"):
+            before = (*before[1:], piece.upper())
+            given += before == ("WITH", "TAG", "(")
+    return given
 
 
 def _explained(tree: exp.Expr) -> Counter[str]:

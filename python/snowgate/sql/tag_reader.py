@@ -97,7 +97,10 @@ class Look:
 
 
 async def read_effective(
-    reader: UpstreamReader, sources: Collection[ObjectName], objects: Sequence[ObjectName]
+    reader: UpstreamReader,
+    sources: Collection[ObjectName],
+    objects: Sequence[ObjectName],
+    apart: Collection[ObjectName] = (),
 ) -> Look:
     """What the columns of these tables and views carry now.
 
@@ -108,13 +111,17 @@ async def read_effective(
         reader: Runs the gateway's own statements.
         sources: Snowflake's tags that are asked for, as stored.
         objects: Tables and views.
+        apart: Those that were not shown the last time, which would fail the others again.
 
     Raises:
         UpstreamError: Snowflake does not answer, or for none of several objects.
     """
     found: dict[ObjectName, dict[str, frozenset[Reference]]] = {}
     unread: set[ObjectName] = set()
-    waiting = [objects[at : at + LOOKED_AT_ONCE] for at in range(0, len(objects), LOOKED_AT_ONCE)]
+    together = [name for name in objects if name not in apart]
+    batches = range(0, len(together), LOOKED_AT_ONCE)
+    waiting = [together[at : at + LOOKED_AT_ONCE] for at in batches]
+    waiting += [[name] for name in objects if name in apart]
     while waiting:
         batch = waiting.pop()
         try:

@@ -33,6 +33,14 @@ def last(*texts: str) -> Statement:
         ("ALTER DATABASE crm RENAME TO crm2", "SELECT email FROM crm2.public.customers"),
         ("CREATE TABLE c AS SELECT email FROM customers", "SELECT email FROM c"),
         ("CREATE TABLE c (mail) AS SELECT email FROM customers", "SELECT mail FROM c"),
+        (
+            "CREATE TABLE c WITH TAG (a.b.pii = 'as (', d = 'x') AS SELECT email FROM customers",
+            "SELECT email FROM c",
+        ),
+        (
+            "CREATE TABLE c (mail WITH TAG (pii = 'x')) AS SELECT email FROM customers",
+            "SELECT mail FROM c",
+        ),
         ("CREATE VIEW c AS SELECT email FROM customers", "SELECT email FROM c"),
         ("CREATE VIEW c (mail, x) AS SELECT email, id FROM customers", "SELECT mail FROM c"),
         ("CREATE MATERIALIZED VIEW c AS SELECT email FROM customers", "SELECT email FROM c"),
@@ -73,6 +81,20 @@ def test_values_that_a_rule_lets_go_tag_the_column_they_go_to() -> None:
     )
 
     assert statement.columns == (OutputColumn("NAME", PII), OutputColumn("ID"))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE c WITH TAG (t = 'x') AS SELECT TAG(email) FROM customers",
+        "CREATE TABLE c WITH TAG (t = 'x') AS WITH TAG (a) AS (SELECT 1) SELECT TAG(a) FROM tag",
+        "CREATE TABLE c (a INT DEFAULT TAG(1)) AS SELECT 1 AS a",
+        "CREATE VIEW c AS SELECT TAG(email) FROM customers",
+        "SELECT 1 AS a WITH TAG ('x')",
+    ],
+)
+def test_a_function_called_tag_is_no_tag(sql: str) -> None:
+    assert last(sql).refusal is not None
 
 
 def test_columns_added_are_known_and_untagged() -> None:

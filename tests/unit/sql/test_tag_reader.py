@@ -186,6 +186,19 @@ async def test_an_object_that_is_gone_hides_no_other() -> None:
     assert set(look.references) == {*objects} - gone
 
 
+async def test_what_was_not_shown_before_is_asked_for_apart() -> None:
+    def answer(sql: str) -> Sequence[Row]:
+        if '"ORDERS"' in sql:
+            raise UpstreamError("002003", "object does not exist or not authorized")
+        return []
+
+    snowflake = Snowflake(answer)
+    look = await read_effective(snowflake, SOURCES, [CUSTOMERS, ORDERS, OTHER], {ORDERS})
+
+    assert look.unread == {ORDERS}
+    assert len(snowflake.asked) == 2
+
+
 @pytest.mark.parametrize("count", [2, LOOKED_AT_ONCE * 2])
 async def test_a_role_that_is_shown_no_tags_at_all_is_an_error(count: int) -> None:
     def refuse(_: str) -> Sequence[Row]:
