@@ -44,8 +44,8 @@ _CONSTANT_CASTS = {
 _NARROWED = frozenset({Family.NUMBER, Family.TEXT, Family.BINARY})
 # Functions whose first argument must be an array or an object: a variant that is none is an error.
 _OF_CONTAINER_NAMES = """
-    ARRAY_APPEND ARRAY_COMPACT ARRAY_DISTINCT ARRAY_FLATTEN ARRAY_INSERT ARRAY_MAX ARRAY_MIN
-    ARRAY_PREPEND ARRAY_REMOVE ARRAY_REMOVE_AT ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT ARRAY_TO_STRING
+    ARRAY_APPEND ARRAY_COMPACT ARRAY_DISTINCT ARRAY_FLATTEN ARRAY_INSERT ARRAY_PREPEND
+    ARRAY_REMOVE ARRAY_REMOVE_AT ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT ARRAY_TO_STRING
     FILTER OBJECT_DELETE OBJECT_INSERT OBJECT_KEYS OBJECT_PICK REDUCE TRANSFORM
 """
 _OF_TWO_NAMES = "ARRAYS_OVERLAP ARRAYS_ZIP ARRAY_CAT ARRAY_EXCEPT ARRAY_INTERSECTION"
@@ -172,6 +172,9 @@ def _by_place(name: str, values: Sequence[Value]) -> Iterator[Value]:
     if name in ("LIKE", "ILIKE") and values[2:]:
         # A pattern that ends with the escape is invalid.
         yield from values[1:]
+    if name in ("AS_DECIMAL", "AS_NUMBER"):
+        # Of a precision that need not be enough.
+        yield from values[: len(values) > 1]
     if name in _DATES:
         yield from (value for value in values[:1] if value.family is Family.NUMBER)
 
