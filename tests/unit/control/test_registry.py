@@ -32,6 +32,7 @@ from snowgate.sql.routine_reader import digest_of
 
 from .doubles import (
     ALLOW_ALL,
+    HASHER,
     MASK_PII,
     PII,
     InProcess,
@@ -92,6 +93,7 @@ class Desk:
             "sql": sql,
             "binds": [],
             "describe_only": False,
+            "over": [],
             "run": run,
         }
         return dict(await self.judge.judge(question))
@@ -131,7 +133,7 @@ async def keeping(session: dict[str, Any], *, confirms: bool = True) -> AsyncGen
         ledger,
     )
     confirm = keeper.confirm if confirms else None
-    judge = Judge(now, InProcess(now), labels, quarantine, overlays, confirm)
+    judge = Judge(now, InProcess(now), labels, quarantine, overlays, HASHER, confirm)
     async with trio.open_nursery() as nursery:
         await nursery.start(keeper.run)
         yield Desk(now, snowflake, quarantine, ledger, keeper, judge, session)
