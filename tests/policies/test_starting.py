@@ -8,6 +8,9 @@ import pytest
 
 from snowgate.cli.policies import CATALOG, STARTING, policy_files
 from snowgate.config import Case, load_cases, load_policy
+from snowgate.review.explain import explain
+from snowgate.review.page import page
+from snowgate.review.setting import Asker
 
 from .cases import check, setting_of
 from .shipped import path_of
@@ -27,6 +30,22 @@ def test_a_starting_policy_keeps_its_promise(name: str, case: Case) -> None:
 @pytest.mark.parametrize("name", STARTING)
 def test_a_starting_policy_is_valid_as_it_stands(name: str) -> None:
     assert load_policy(path_of(policy_files(name)[0])).warnings == ()
+
+
+def test_an_agent_takes_little_at_a_time_whatever_it_reads() -> None:
+    setting = setting_of(path_of("ai-agent.yaml"))
+    subject = Asker("agent", ("ai-agents",)).subject_in(setting)
+
+    for sql in (
+        "SELECT id FROM customers WHERE email = 'ada@example.com'",
+        "SELECT SEQ4() FROM TABLE(GENERATOR(ROWCOUNT => 1000000))",
+        "SELECT table_name FROM crm.information_schema.tables",
+    ):
+        explanation = explain(setting, sql, subject)
+        assert explanation.verdict.limit.rows is not None
+        assert explanation.verdict.limit.bytes is not None
+        assert "agent-hour" in [budget.name for budget in explanation.verdict.budgets]
+        assert "limit     5000 rows, by agent-" in "\n".join(page(explanation))
 
 
 def test_every_shipped_file_belongs_to_a_policy_of_the_list() -> None:

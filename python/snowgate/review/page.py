@@ -51,6 +51,11 @@ def page(explanation: Explanation) -> Iterator[str]:
             for column in verdict.plan.columns
         ]
         yield from _table("columns", rows)
+    for unit, bound in (("rows", verdict.limit.rows), ("bytes", verdict.limit.bytes)):
+        if bound is not None:
+            yield _line("limit", f"{bound.most} {unit}, by {bound.rule}")
+    for budget in verdict.budgets:
+        yield _line("budget", f"{budget.name}: what it has taken is not known here")
     for rule in explanation.built_in():
         yield _line("built in", f"{rule}: the gateway's own rule")
     yield from _table("rules", [_rule(explanation, list(each)) for each in _by_rule(explanation)])
