@@ -50,8 +50,9 @@ bench: $(VENVS)/bench/.built  ## Ratios against peers in the same run, into benc
 $(VENVS)/bench/.built: pyproject.toml constraints.txt $(RUST_SOURCES) $(shell find python -name '*.py') | tools
 	@test -x $(VENVS)/bench/bin/python || $(PY) -m venv $(VENVS)/bench
 	$(VENVS)/bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
-	$(VENVS)/bench/bin/pip install --quiet --disable-pip-version-check . pyarrow --constraint constraints.txt
+	$(VENVS)/bench/bin/pip install --quiet --disable-pip-version-check '.[bench]' --constraint constraints.txt
 	cargo build --release --locked --package snowgate-gate --example canned_upstream
+	cargo bench --locked --package snowgate-session --bench verdict --no-run
 	@touch $@
 
 build: $(VENV)/.built

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "bench" / "python"))
 import bridge  # noqa: E402
 import hits  # noqa: E402
 import parts  # noqa: E402
+import peer  # noqa: E402
 import proxy  # noqa: E402
 
 from snowgate import _core  # noqa: E402
@@ -36,7 +37,7 @@ def main() -> int:
         print(refusal, file=sys.stderr)
         return 1
     if quick:
-        for module in (bridge, parts, proxy):
+        for module in (bridge, parts, peer, proxy):
             module.ROUNDS = 1
         proxy.SECONDS = 1
     upstream = ROOT / "target" / "release" / "examples" / "canned_upstream"
@@ -48,8 +49,10 @@ def main() -> int:
         lines += _requests(requests) + _chunks(chunks)
         lines += _pairs("The ledger", LEDGER, parts.ledger(folder))
     lines += _pairs("Masks", MASKS, parts.masks())
-    lines += _verdicts()
-    lines += hits.lines()
+    decisions = peer.measure()
+    lines += _decisions(decisions)
+    lines += hits.lines(hits.cached(), decisions.cedar_us)
+    lines += _verdicts(decisions.cedar_us)
     load = os.getloadavg()[0]
     lines.append(f"\nLoad average at the end: {load:.1f}.")
     report = "\n".join(lines) + "\n"
@@ -180,15 +183,35 @@ def _pairs(title: str, words: str, pairs: list[parts.Pair]) -> list[str]:
     return lines
 
 
-def _verdicts() -> list[str]:
+def _decisions(found: peer.Result) -> list[str]:
+    return [
+        "\n## Decisions, beside Cedar\n",
+        "Statements that are analysed already, judged by the reference policy and by the same rules"
+        f" for Cedar (`bench/cedar`); both decided alike on all {found.cases:,} pairs of statement"
+        " and reader. Ours is Python and also plans the masks; Cedar is called by `cedarpy`, with"
+        " its policies and entities parsed before. CPU time of one decision.\n",
+        "| | µs | of Cedar's |",
+        "|---|---|---|",
+        f"| policy engine | {found.ours_us:.0f} | {found.ours_us / found.cedar_us:.2f} × |",
+        f"| Cedar | {found.cedar_us:.0f} | 1.00 × |",
+        f"| its evaluation alone, by its own clock | {found.engine_us:.0f} |"
+        f" {found.engine_us / found.cedar_us:.2f} × |",
+    ]
+
+
+def _verdicts(cedar_us: float) -> list[str]:
     lines = [
         "\n## First verdicts\n",
-        "Analysis in a worker process, then policy; every text is new. Later ones come from the"
-        " gate's cache.\n",
-        "| | p50 ms | p99 ms |",
-        "|---|---|---|",
+        "A text that is new, as the control plane answers it: analysis in a worker process that is"
+        " warm, then policy. Cedar's decision is of a statement that is analysed already.\n",
+        "| | p50 ms | p99 ms | goal, p50 ms | p50, of Cedar's |",
+        "|---|---|---|---|---|",
     ]
-    lines += [f"| {row.name} | {row.p50_ms:.2f} | {row.p99_ms:.2f} |" for row in parts.verdicts()]
+    lines += [
+        f"| {row.name} | {row.p50_ms:.2f} | {row.p99_ms:.2f} | {row.goal_ms} |"
+        f" {row.p50_ms * 1e3 / cedar_us:.0f} × |"
+        for row in parts.verdicts()
+    ]
     return lines
 
 
