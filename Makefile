@@ -7,7 +7,7 @@ RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -nam
 # How long `make fuzz` runs each target.
 SECONDS ?= 60
 
-.PHONY: demo test lint bench fuzz test-rust test-python test-long build standin drivers clean tools
+.PHONY: demo test lint bench fuzz soak test-rust test-python test-long build standin drivers clean tools
 
 demo: build standin  ## The main job, end to end; KEEP=1 leaves it running
 	$(BIN)/python -m snowgate.demo $(if $(KEEP),--keep)
@@ -31,6 +31,9 @@ test-python: build standin drivers
 
 test-long: build standin drivers  ## Crash rounds and other runs too long for every push
 	$(BIN)/pytest -m long
+
+soak: build standin drivers  ## Mixed load for SOAK_S=600 seconds; memory stays where it is
+	SOAK_S=$(or $(SOAK_S),600) $(BIN)/pytest -m long tests/e2e/test_soak.py -s
 
 fuzz: tools  ## Each fuzz target for SECONDS=60, in turn; what breaks one lies in rust/fuzz/artifacts
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is needed: cargo install cargo-fuzz --locked" >&2; exit 1; }
