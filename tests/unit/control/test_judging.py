@@ -92,9 +92,14 @@ class Court:
         raise AssertionError("the epoch keeps changing")
 
 
-def court(session: dict[str, Any], *rules: Rule, known: Catalog | None = CRM) -> Court:
+def court(
+    session: dict[str, Any],
+    *rules: Rule,
+    known: Catalog | None = CRM,
+    underway: Underway | None = None,
+) -> Court:
     now = current(known, *(rules or (ALLOW_ALL, MASK_PII)))
-    quarantine, store, analyst = Quarantine(Underway()), Labelled(), InProcess(now)
+    quarantine, store, analyst = Quarantine(underway or Underway()), Labelled(), InProcess(now)
     overlays = Overlays()
     judge = Judge(now, analyst, Labels(store), quarantine, overlays, HASHER)
     made = Court(now, quarantine, store, analyst, judge, session, overlays)
@@ -281,6 +286,25 @@ async def test_tags_that_cannot_be_kept_let_nothing_run(session: dict[str, Any])
 
     with pytest.raises(StoreError):
         await one.ask("insert into copy select id, email from customers")
+
+
+async def test_a_quarantine_that_would_not_outlive_a_crash_lets_nothing_run(
+    session: dict[str, Any],
+) -> None:
+    one = court(session, underway=Underway(broken=True))
+
+    with pytest.raises(StoreError):
+        await one.ask("drop table t")
+    assert not one.quarantine.names
+
+
+async def test_a_ddl_is_written_down_before_it_may_run(session: dict[str, Any]) -> None:
+    underway = Underway()
+    one = court(session, underway=underway)
+
+    assert (await one.settled("alter table t add column more int", "r-7"))["decision"] == "allow"
+
+    assert ["CRM", "PUBLIC", "T"] in underway.rows["r-7"]
 
 
 async def test_a_denied_ddl_quarantines_nothing(session: dict[str, Any]) -> None:
