@@ -10,6 +10,7 @@ wants that writes the name in full.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -23,8 +24,9 @@ from snowgate.sql.functions import builtins
 from snowgate.sql.names import fold, resolve
 from snowgate.sql.parser import after_word, column_list
 from snowgate.sql.relations import Column, Relation, Scope
+from snowgate.sql.sizes import BIND_CHARS
 from snowgate.sql.state import Knob, Refused, State, unreadable
-from snowgate.sql.values import ANY_DIGITS, Family, Value, clean, derived
+from snowgate.sql.values import ANY_DIGITS, Family, Value, derived
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -153,8 +155,7 @@ def call(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ..
     value = _made(walk, node, scope, overloads)
     families = {family_of_type(result) for result in results}
     family = families.pop() if len(families) == 1 else Family.ANY
-    # Nobody knows how large its numbers get.
-    return derived([value, clean(family, ANY_DIGITS)], family) if value.touched else clean(family)
+    return _sized(value, family)
 
 
 def rows(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ...]) -> Relation:
@@ -171,7 +172,7 @@ def rows(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, ..
         walk.state.violate(
             Knob.ROWS, "makes rows with a table function out of a tagged column", value
         )
-    return Relation(tuple(Column(name, value.of(family)) for name, family in listed))
+    return Relation(tuple(Column(name, _sized(value, family)) for name, family in listed))
 
 
 def reach(walk: Walk, overloads: tuple[Overload, ...]) -> Value:
@@ -248,6 +249,11 @@ def _made(walk: Walk, node: exp.Expr, scope: Scope, overloads: tuple[Overload, .
     value = derived([*values, reach(walk, overloads)])
     sends(state, overloads, value)
     return value
+
+
+def _sized(value: Value, family: Family) -> Value:
+    """A vetted function makes numbers of any size, and texts as long as a request could hold."""
+    return replace(derived([value], family), digits=ANY_DIGITS, chars=BIND_CHARS)
 
 
 def _call_of(node: exp.Expr) -> exp.Anonymous:

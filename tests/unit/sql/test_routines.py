@@ -205,6 +205,16 @@ def test_an_argument_that_snowflake_would_convert_can_fail() -> None:
     assert knobs(look("SELECT f(email) FROM customers", number, known())) == {"pii_error_oracle"}
 
 
+def test_two_results_may_be_too_long_together() -> None:
+    """A text that gets too long, or a number too large, on account of a tagged one is an error."""
+    number = known("CRM.PUBLIC.F(VARCHAR)", returns="NUMBER")
+
+    assert knobs(look("SELECT f(city) || f(email) FROM customers", known())) == {"pii_error_oracle"}
+    assert knobs(look("SELECT f(city) * age FROM customers", number)) == {"pii_error_oracle"}
+    assert not look("SELECT f(city) || f(city) FROM customers", known()).violations
+    assert not look("SELECT f(city) || email FROM customers", known()).violations
+
+
 def test_what_a_function_reads_reaches_its_result_and_is_read() -> None:
     reading = known(effect=E.READS, reads="CRM.PUBLIC.CUSTOMERS")
     statement = look("SELECT f('1') AS e FROM orders", reading)
