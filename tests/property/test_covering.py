@@ -1,6 +1,6 @@
 """What is said of two matches holds for every statement and reader."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from ipaddress import ip_network
 
 from hypothesis import given, settings
@@ -127,6 +127,13 @@ def fits(
     match: Match, access: Access, statement: Statement, subject: Subject, *, sure: bool
 ) -> bool:
     return not [*misses(match, access, statement, subject, sure=sure)]
+
+
+def test_every_key_of_a_match_is_weighed() -> None:
+    """A key that is new to a match makes every claim about it false until it is compared too."""
+    assert {each.name for each in fields(Match)} == set(KEYS)
+    asked = {"groups", "roles", "principals", "clients", "sources"}
+    assert {each.name for each in fields(Who)} == asked
 
 
 @settings(max_examples=250)

@@ -30,9 +30,7 @@ def covers(wide: Match, narrow: Match, *, wide_sure: bool, narrow_sure: bool) ->
         narrow_sure: How the narrow one is asked.
     """
     return (
-        _who_covers(wide.who, narrow.who)
-        and _words_cover(wide.classes, narrow.classes)
-        and wide.unbounded in (None, narrow.unbounded)
+        _may_cover(wide, narrow)
         and (
             not _may_be_untold(wide)
             if wide_sure and not narrow_sure
@@ -61,7 +59,7 @@ def whole_match(rule: Rule) -> Match:
 
 def rule_covers(wide: Rule, narrow: Rule) -> bool:
     """Whether an allow, deny or hold rule applies wherever another one does."""
-    return covers(
+    return _may_cover(wide.match, narrow.match) and covers(
         whole_match(wide),
         whole_match(narrow),
         wide_sure=is_sure(wide),
@@ -101,6 +99,15 @@ def pattern_covers(wide: NamePattern, narrow: NamePattern) -> bool:
     """Whether every name that fits `narrow` fits `wide`, which may have fewer parts."""
     return len(wide.parts) <= len(narrow.parts) and all(
         glob_covers(part, inner) for part, inner in zip(wide.parts, narrow.parts, strict=False)
+    )
+
+
+def _may_cover(wide: Match, narrow: Match) -> bool:
+    """The keys that are always told: cheap to compare, and most rules differ in them."""
+    return (
+        _words_cover(wide.classes, narrow.classes)
+        and _who_covers(wide.who, narrow.who)
+        and wide.unbounded in (None, narrow.unbounded)
     )
 
 

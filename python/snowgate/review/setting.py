@@ -137,6 +137,8 @@ def read_catalog(path: Path) -> Catalog:
         ) from None
     except ValueError as error:
         raise ConfigError(str(path), 0, "", str(error), "see docs/policy/tools.md") from None
+    except RecursionError:
+        raise ConfigError(str(path), 0, "", "is nested too deep to be a catalog") from None
 
 
 def tags_of(catalog: Catalog) -> frozenset[str]:

@@ -169,12 +169,15 @@ def test_what_is_missing_is_one_line(folder: Path, tmp_path: Path) -> None:
 
     good = tmp_path / "good.yaml"
     good.write_text(CASES)
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
 
     for options, says in (
         ([folder / "policy.yaml"], "no cases beside"),
         ([alone, good], "catalog.json: cannot be read"),
         ([wrong, good], "wrong.yaml:1: rulez: unknown key"),
         ([folder / "none.yaml", good], "none.yaml: cannot be read"),
+        ([folder / "policy.yaml", good, "--catalog", deep], "is nested too deep"),
         ([folder / "policy.yaml", "x.cases.yaml"], "x.cases.yaml: cannot be read"),
     ):
         answer = snowgate("test", *options)
