@@ -1,7 +1,7 @@
 """Turns a history into a policy that allows it and nothing else, and into grants.
 
-The policy is whole: tags, registry and every rule that does not allow stay as they are in the
-configuration, so that it can be checked, tried with what-if, and be put in place of the old one.
+The policy is whole: tags, registry, budgets and every rule that does not allow stay as they are in
+the configuration, so that it can be checked, tried with what-if, and be put in place of the old.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Learnt:
         left: What it left out.
         beside: Tags and registry of the configuration, as its file has them.
         kept: Its rules that do not allow.
+        limited: Names of its allow rules with a limit, which the proposed ones do not have.
         rules: The allow rules that are proposed.
         grants, revokes: SQL for each role; no revokes where only a part of the history was read.
     """
@@ -38,6 +39,7 @@ class Learnt:
     left: Left
     beside: Mapping[str, Any]
     kept: list[Rule]
+    limited: list[str]
     rules: list[Rule]
     grants: dict[str, list[str]]
     revokes: dict[str, list[str]]
@@ -90,6 +92,8 @@ class Learnt:
             (left.no_login, "have no login in the ledger, and were left out"),
         )
         yield from (f"{number} {words}." for number, words in told if number)
+        if self.limited:
+            yield f"No learnt rule has the `limit:` of {', '.join(self.limited)}: add it by hand."
         if needs.overflows:
             yield "There were too many different accesses: some were left out."
         total = sum(needs.denied.values())
@@ -113,6 +117,7 @@ class Learnt:
                 {"principal": name, "class": kind, "rules": list(rules), "count": number}
                 for (name, kind, rules), number in needs.denied.most_common()
             ],
+            "limited": self.limited,
             "rules": self.rules,
             "policy": "\n".join(self.policy_lines()) + "\n",
             "revokes": self.revokes,
@@ -151,6 +156,7 @@ def learn(
         left,
         beside,
         kept,
+        [str(rule["name"]) for rule in present if "allow" in rule and "limit" in rule],
         rules,
         grants_of(needs, setting.catalog, warehouses),
         {} if partly else revokes_of(needs),

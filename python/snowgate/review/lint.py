@@ -167,7 +167,10 @@ class _Linter:
         return self._warn(rule, code, (), problem, remedy)
 
     def _redundant(self, rule: Rule, other: Rule, same: bool) -> Finding | None:
-        alike = rule.action == other.action or isinstance(rule.action, Deny)
+        alike = isinstance(rule.action, Deny) or (rule.action, rule.limit) == (
+            other.action,
+            other.limit,
+        )
         # Of two that are equal, the one that stands first is kept.
         later = self._line(other) < self._line(rule)
         if type(rule.action) is not type(other.action) or not alike or (same and not later):

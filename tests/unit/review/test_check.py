@@ -166,6 +166,9 @@ def test_a_rule_that_does_not_do_what_it_seems_to_is_a_warning(
         # The narrower one lets values go, which the wider one does not.
         "  - {name: ins, match: {class: insert}, allow: true}\n"
         "  - {name: ins-pii, match: {class: insert, launders: pii}, allow: true}\n",
+        # The narrower one lets less through.
+        "  - {name: reads, match: {class: select}, allow: true}\n"
+        "  - {name: few, match: {class: select, group: a}, allow: true, limit: {rows: 9}}\n",
         # Approvers in common.
         "  - {name: ddl, match: {class: ddl}, hold: {approvers: [a, b]}}\n"
         "  - {name: drops, match: {class: drop}, hold: {approvers: b, quorum: 2}}\n",

@@ -221,7 +221,7 @@ def test_the_proposal_judges_every_statement_that_it_was_learnt_from_as_allowed(
     tags: dict[str, list[str]] = {each.tag: [] for each in setting.policy.tags}
     for each in setting.policy.tags:
         tags[each.tag].append(str(each.columns))
-    whole = Learnt(needs, Left(), {"tags": tags}, [], propose(needs.counts), {}, {})
+    whole = Learnt(needs, Left(), {"tags": tags}, [], [], propose(needs.counts), {}, {})
     path.write_text("\n".join(whole.lines()))
     proposed = load_setting(policy=path, catalog=folder / "catalog.json")
     for past in history:
@@ -273,6 +273,15 @@ def test_a_policy_that_is_written_out_is_the_same(name: str, tmp_path: Path) -> 
     path.write_text("\n".join(yaml_lines({"rules": odd, "x": {"y": odd, "z": {}, "w": []}})))
     plain = read_document("f", path.read_bytes()).root.plain()
     assert plain == {"rules": odd, "x": {"y": odd, "z": {}, "w": []}}
+
+
+def test_a_limit_that_is_not_taken_over_is_told(past: Past) -> None:
+    text = past.config.read_text()
+    past.config.write_text(text.replace("allow: true\n", "allow: true\n    limit: {rows: 7}\n", 1))
+
+    told, _ = learnt(past)
+
+    assert "# No learnt rule has the `limit:` of reads: add it by hand." in told
 
 
 def test_nothing_seen_allows_nothing(past: Past) -> None:
