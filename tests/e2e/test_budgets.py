@@ -10,7 +10,7 @@ import pytest
 
 from .canary import Canaries
 from .connector import DriverError, Rows, rows_of
-from .rig import Rig
+from .rig import Rig, soon
 
 CUSTOMERS = "SELECT id, email FROM customers ORDER BY id"
 
@@ -120,6 +120,24 @@ def test_over_a_budget_that_asks_people_a_statement_runs_once_approved_and_maske
     assert not canaries.found_in(repr(over.rows).encode())
     assert odd.executed(sql) == 2
     assert since.entries("intent")[-1].fields["approval"] == approval["id"]
+
+
+def test_who_waits_over_a_budget_waits_through_a_crash(odd: Rig) -> None:
+    sql = f"SELECT email FROM customers LIMIT 2 -- {uuid4()}"
+    with odd.driver(agent(odd, "asks")) as session:
+        session.run(sql)
+        held = session.start(sql)
+        approval = odd.pending(sql)
+        odd.world.kill_gateway()
+        odd.world.start_gateway()
+        # The driver has to come back before anything can run.
+        soon(lambda: False, 1.0)
+        odd.approve(sql)
+
+        assert rows_of(held).rows == [["***"]] * 2
+
+    assert odd.state(approval["id"], "consumed") == "consumed"
+    assert odd.executed(sql) == 2
 
 
 def test_distinct_values_are_counted_through_templates_and_binds(odd: Rig) -> None:

@@ -46,11 +46,15 @@ impl Job {
         }
     }
 
-    /// The tagged values that the statement compares, as far as a budget counts them.
+    /// The tagged values that the statement compares, as far as a budget counts them. What is only
+    /// described compares nothing, and binds nothing yet.
     pub(crate) fn values(&self, verdict: &Verdict) -> Result<Vec<TaggedValue>, Refusal> {
         let Some(budget) = verdict.budgets.iter().find(|budget| budget.values.is_some()) else {
             return Ok(Vec::new());
         };
+        if self.asked.describe_only {
+            return Ok(Vec::new());
+        }
         let mut values = Vec::new();
         for compared in &verdict.compared {
             let hashes = match (&compared.hash, compared.bind) {

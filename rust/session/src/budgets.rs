@@ -202,7 +202,8 @@ impl Budgets {
         taken
     }
 
-    /// Count what was taken before a restart, at `at_s`. Nothing is refused.
+    /// Count what was taken before a restart, at `at_s`. Nothing is refused: where the table is full,
+    /// it grows, since what is not counted could be taken again.
     pub fn restore(
         &self,
         principal: &str,
@@ -215,7 +216,10 @@ impl Budgets {
         let mut accounts = lock(&self.accounts);
         let key = (name.to_owned(), principal.to_owned());
         if accounts.len() >= self.capacity && !accounts.contains_key(&key) {
-            return;
+            accounts.retain(|_, account| {
+                account.advance(at_s);
+                !account.is_empty()
+            });
         }
         let account = accounts.entry(key).or_insert_with(|| Account::new(per_s));
         account.advance(at_s);

@@ -212,6 +212,21 @@ fn a_full_table_is_over_budget_for_strangers_and_nobody_can_approve_that() {
 }
 
 #[test]
+fn no_account_of_before_a_restart_is_lost_to_a_full_table() {
+    let budgets = Budgets::new(1);
+    let one = budget(Measure::Statements, 1);
+    let taken = Taken { statements: 1, ..Taken::default() };
+    for principal in ["p", "q"] {
+        budgets.restore(principal, ("day", PER_S), taken, &[], 1_000_000.0);
+    }
+
+    for principal in ["p", "q"] {
+        let one = std::slice::from_ref(&one);
+        assert!(budgets.begin(&asker(principal), one, &[], 1_000_001.0, true).is_err());
+    }
+}
+
+#[test]
 fn a_budget_whose_rows_are_used_up_lets_no_statement_begin() {
     let (budgets, rows) = (Budgets::default(), budget(Measure::Rows, 10));
     let one = std::slice::from_ref(&rows);

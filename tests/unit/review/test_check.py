@@ -99,6 +99,13 @@ def only(checked: Checked) -> Finding:
             "adds nothing: rule `one` (line 5)",
         ),
         (
+            "  - {name: one, match: {class: select}, allow: true, limit: {rows: 5}}\n"
+            "  - {name: two, match: {class: select}, allow: true, limit: {rows: 5}}\n",
+            "redundant",
+            6,
+            "adds nothing: rule `one` (line 5)",
+        ),
+        (
             "  - {name: mask-some, match: {tag: pii, group: a}, mask: partial}\n",
             "masked-over",
             5,
@@ -152,6 +159,8 @@ def test_a_rule_that_does_not_do_what_it_seems_to_is_a_warning(
 @pytest.mark.parametrize(
     "rules",
     [
+        "  - {name: all, match: {class: select}, allow: true}\n"
+        "  - {name: some, match: {class: select, group: a}, allow: true, limit: {rows: 5}}\n",
         # The exception leaves something.
         "  - {name: reads, match: {class: select}, allow: true}\n"
         "  - {name: no, match: {class: select}, except: {group: a}, deny: why}\n",

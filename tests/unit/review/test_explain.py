@@ -40,6 +40,29 @@ def test_a_masked_query_shows_columns_and_the_rules_behind_them(reference: Setti
     )
 
 
+def test_limits_and_budgets_of_a_statement_are_shown(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "rules:\n"
+        "  - {name: small, match: {class: select}, allow: true, limit: {rows: 10, bytes: 1KiB}}\n"
+        "budgets:\n"
+        "  - {name: day, match: {group: analysts}, per: 24h, statements: 5}\n"
+        "  - {name: other, match: {group: agents}, per: 24h, statements: 5}\n"
+    )
+    setting = load_setting(policy=policy, catalog=REFERENCE / "catalog.json")
+
+    shown = lines(setting, "SELECT id FROM orders")
+    document = explain(setting, "SELECT id FROM orders", ANALYST.subject_in(setting)).document()
+
+    assert "limit     10 rows, by small" in shown
+    assert "limit     1024 bytes, by small" in shown
+    assert [line for line in shown if line.startswith("budget")] == [
+        "budget    day: what it has taken is not known here"
+    ]
+    assert document["limit"]["rows"] == {"most": 10, "rule": "small"}
+    assert [one["name"] for one in document["budgets"]] == ["day"]
+
+
 def test_a_denial_names_the_gateways_own_rule_and_what_to_do(reference: Setting) -> None:
     shown = lines(reference, "SELECT id FROM customers ORDER BY email")
 

@@ -417,6 +417,19 @@ fn values_whose_key_was_destroyed_count_each_for_itself() {
 }
 
 #[test]
+fn a_statement_that_is_only_described_compares_nothing() {
+    let (rig, client) = comparing(&json!({"values": 1}), json!([{"tag": "pii", "bind": 1}]));
+    let path = format!("/queries/v1/query-request?requestId={}", Uuid::new_v4());
+    let body = json!({"sqlText": "select 1 from customers where email = ?", "sequenceId": 1,
+                      "describeOnly": true});
+
+    let described = rig.block(client.post(&path, body));
+
+    assert!(described.success(), "{}", described.message());
+    assert!(rig.block(look_up(&client, json!("ann@example.com"))).success());
+}
+
+#[test]
 fn a_value_that_the_statement_does_not_show_is_denied() {
     for compared in [json!([{"tag": "pii"}]), json!([{"tag": "pii", "bind": 2}])] {
         let (rig, client) = comparing(&json!({"values": 9}), compared);
