@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use snowgate_session::{Lookup, Token, TokenKind};
@@ -21,6 +21,10 @@ use crate::{
 
 /// Limit of the upstream calls that end a session; nobody waits for them.
 const GOODBYE: Duration = Duration::from_secs(10);
+
+/// Pause between two heartbeats of a session upstream. Drivers beat every fifteen minutes or less
+/// often, and upstream forgets a session after hours.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// `POST /session/token-request`: a new session token, if the identity may go on.
 pub(crate) async fn renew(state: &Arc<State>, call: &Call, body: &[u8]) -> Reply {
@@ -90,18 +94,25 @@ pub(crate) fn heartbeat(state: &Arc<State>, call: &Call) -> Reply {
         Ok(session) => session,
         Err(refusal) => return refusal.render(&call.reference, None),
     };
-    // The client's session lives here; upstream is kept alive on the side, by one request at a time:
-    // a client that beats in a loop must not open connection after connection there.
-    if let Ok(alone) = Arc::clone(&session.heartbeat).try_lock_owned() {
+    // The client's session lives here; upstream is kept alive on the side, by one request at a time
+    // and not by every one: a client that beats in a loop must not be a load there.
+    if let Ok(mut last) = Arc::clone(&session.heartbeat).try_lock_owned()
+        && is_due(*last, Instant::now())
+    {
         let upstream = session.upstream.clone();
         tokio::spawn(async move {
-            if let Err(error) = upstream.heartbeat().await {
-                tracing::debug!(%error, "upstream heartbeat failed");
+            match upstream.heartbeat().await {
+                Ok(_) => *last = Some(Instant::now()),
+                Err(error) => tracing::debug!(%error, "upstream heartbeat failed"),
             }
-            drop(alone);
         });
     }
     ok(success_null())
+}
+
+/// Whether upstream is to hear again of a session it last heard of then.
+fn is_due(last: Option<Instant>, now: Instant) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= BEAT)
 }
 
 /// `POST /session?delete=true`. A session that is gone already is as good as logged out.
@@ -180,5 +191,18 @@ pub(crate) async fn sweep(state: &Arc<State>) {
         if statement.is_orphan() {
             cancel::stop(&statement, "abandoned");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_beats_in_a_loop_beats_upstream_now_and_then() {
+        let now = Instant::now();
+        assert!(is_due(None, now));
+        assert!(!is_due(Some(now), now + BEAT / 2));
+        assert!(is_due(Some(now), now + BEAT));
     }
 }

@@ -26,6 +26,7 @@ mod body;
 pub mod bridge;
 mod budget;
 mod cancel;
+mod caught;
 mod chunk;
 mod config;
 mod entries;

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     ask::{Held, HeldAnswer, HeldStatement},
+    caught::caught,
     forward::{Forwarded, forward},
     hold, judge, own,
     past::PastStatement,
@@ -161,11 +162,10 @@ impl Job {
     /// Run `work`, and finish the statement whatever comes: an end, a stop, or a panic.
     async fn supervised<Work, Running>(self: Arc<Self>, work: Work)
     where
-        Work: FnOnce(Arc<Self>) -> Running + Send + 'static,
-        Running: Future<Output = Result<End, Stop>> + Send + 'static,
+        Work: FnOnce(Arc<Self>) -> Running,
+        Running: Future<Output = Result<End, Stop>>,
     {
-        let task = tokio::spawn(work(Arc::clone(&self)));
-        let end = match task.await {
+        let end = match caught(work(Arc::clone(&self))).await {
             Ok(Ok(end)) => end,
             Ok(Err(stop)) => self.stopped(stop).await,
             Err(_) => {

@@ -117,10 +117,17 @@ impl<S> Patient<S> {
             Some(first) => first + self.patience.head,
             None => self.active + self.patience.idle,
         };
-        if self.read_timer.deadline() != deadline {
+        // A timer that goes off too early is set again; moving it with every request costs more.
+        if self.read_timer.deadline() > deadline {
             self.read_timer.as_mut().reset(deadline);
         }
-        self.read_timer.as_mut().poll(cx).is_ready()
+        while self.read_timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            self.read_timer.as_mut().reset(deadline);
+        }
+        false
     }
 
     fn wrote<T>(

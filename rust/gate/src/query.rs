@@ -176,7 +176,8 @@ async fn deliver(
     if let Some(body) = finished.end.take() {
         return ok(body);
     }
-    match again(state, call, statement).await {
+    // Boxed since it is rare and large: every request's future would be as large otherwise.
+    match Box::pin(again(state, call, statement)).await {
         Ok(body) => ok(body),
         Err(refusal) => {
             let (session, id) = (&statement.session, &statement.query_id);

@@ -168,7 +168,8 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
     };
     let call = Call { head, peer, reference, base };
     if action == Action::Chunk {
-        return chunk::serve(state, &call, id.unwrap_or_default()).await;
+        // Boxed since it is large: the future of every other request would be as large otherwise.
+        return Box::pin(chunk::serve(state, &call, id.unwrap_or_default())).await;
     }
     let body = match body::read(state, &call, body, action.size(state, &call)).await {
         Ok(body) => body,
@@ -190,10 +191,9 @@ pub(crate) async fn answer(request: Request<Incoming>, peer: Peer, state: &Arc<S
             state.deny(&call, None, None, refusal).await
         }
         (Action::DenyApi, _) => api(state, &call).await,
-        (Action::Fetch | Action::AbortByQuery | Action::Monitor | Action::Chunk, None) => {
+        (Action::Fetch | Action::AbortByQuery | Action::Monitor, None) | (Action::Chunk, _) => {
             Refusal::internal().render(&call.reference, None)
         }
-        (Action::Chunk, Some(id)) => chunk::serve(state, &call, id).await,
     }
 }
 

@@ -30,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    caught::caught,
     patience::{Busy, Patience, Patient},
     race::{First, race},
     reply::{Refusal, Served, reference},
@@ -159,27 +160,12 @@ async fn serve<Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-/// One request. It runs as a task of its own, so that a panic ends the task and not the gate; it is
-/// stopped when the client goes, and whatever must not stop runs in further tasks.
+/// One request. It is stopped when the client goes; whatever must not stop runs in tasks of its own.
 async fn handle(request: Request<Incoming>, peer: Peer, state: Arc<State>) -> Served {
-    let task = tokio::spawn(async move { routes::answer(request, peer, &state).await });
-    let guard = AbortOnDrop(task.abort_handle());
-    let reply = match task.await {
-        Ok(reply) => reply,
-        Err(error) => {
-            let reference = reference();
-            tracing::error!(reference, panicked = error.is_panic(), "a handler failed");
-            Refusal::internal().render(&reference, None)
-        }
-    };
-    drop(guard);
-    Ok(reply)
-}
-
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    let answer = caught(async move { routes::answer(request, peer, &state).await });
+    Ok(answer.await.unwrap_or_else(|error| {
+        let reference = reference();
+        tracing::error!(reference, %error, "a request");
+        Refusal::internal().render(&reference, None)
+    }))
 }

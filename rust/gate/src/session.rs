@@ -15,7 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use snowgate_session::{KeyParts, Principal, VerdictKeys, parts_digest};
@@ -78,8 +78,8 @@ pub(crate) struct Session {
     pub(crate) upstream: snowgate_upstream::Session,
     /// Barriers hold it for writing, other statements for reading.
     pub(crate) order: Arc<RwLock<()>>,
-    /// Held while upstream is being kept alive.
-    pub(crate) heartbeat: Arc<tokio::sync::Mutex<()>>,
+    /// When upstream last heard of it; held while it is being told.
+    pub(crate) heartbeat: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// Held while the control plane is told of the session.
     pub(crate) storing: tokio::sync::Mutex<()>,
     place: Mutex<Place>,

@@ -291,7 +291,7 @@ fn an_upstream_session_that_is_lost_ends_the_clients() {
 }
 
 #[test]
-fn heartbeats_in_a_loop_are_one_request_at_a_time_upstream() {
+fn heartbeats_in_a_loop_are_one_request_upstream() {
     let rig = Rig::new();
     let client = rig.login("alice");
     let gate = rig.snowflake.hold_back("/session/heartbeat");
@@ -303,10 +303,11 @@ fn heartbeats_in_a_loop_are_one_request_at_a_time_upstream() {
     assert_eq!(rig.snowflake.seen("/session/heartbeat").len(), 1);
 
     gate.add_permits(100);
-    rig.wait_until(|| {
-        rig.block(client.post("/session/heartbeat", json!({})));
-        rig.snowflake.seen("/session/heartbeat").len() > 1
-    });
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(rig.block(client.post("/session/heartbeat", json!({}))).success());
+    }
+    assert_eq!(rig.snowflake.seen("/session/heartbeat").len(), 1, "nor one after the other");
 }
 
 #[test]
