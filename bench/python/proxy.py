@@ -284,6 +284,7 @@ class Client:
             verify=str(folder / "ca.pem"),
             trust_env=False,
         )
+        self._readers: list[str] = []
 
     def login(self) -> str:
         """A new session, as a header."""
@@ -309,8 +310,12 @@ class Client:
     def tickets(self, sql: str, content: bytes) -> Shot:
         """Fetch the chunks of fresh results, in turn."""
         secrets, each, size = [], [], 0
+        # The gateway keeps so many tickets and no more; those of a session end with it.
+        while self._readers:
+            self._post("/session?delete=true", "", self._readers.pop())
         for result in range(RESULTS):
-            data = json.loads(self._query(sql, self.login()))["data"]
+            self._readers.append(self.login())
+            data = json.loads(self._query(sql, self._readers[-1]))["data"]
             secrets.append(_lua_headers(*next(iter(data["chunkHeaders"].items()))))
             paths = [httpx2.URL(chunk["url"]).raw_path.decode() for chunk in data["chunks"]]
             if result == 0:
