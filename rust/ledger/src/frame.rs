@@ -145,13 +145,15 @@ impl Frames {
     /// lengthened the file but not yet written it. All else is damage; so is a frame that seems short
     /// only because its length was changed, which whole frames after it give away.
     fn tail(&mut self, short: bool) -> Result<Step, LedgerError> {
-        let most = (HEADER_BYTES + MAX_PAYLOAD_BYTES) as u64;
+        // Of a live file: what came since it was opened belongs to nobody yet, and would end the frame.
+        let left = self.length - self.offset;
+        let most = left.min((HEADER_BYTES + MAX_PAYLOAD_BYTES) as u64);
         let mut rest = Vec::new();
         self.file
             .seek(SeekFrom::Start(self.offset))
             .and_then(|_| self.file.by_ref().take(most).read_to_end(&mut rest))
             .map_err(failed("read", &self.path))?;
-        let whole = rest.len() as u64 >= self.length - self.offset;
+        let whole = rest.len() as u64 >= left;
         if whole && rest.iter().all(|byte| *byte == 0) {
             return Ok(Step::Torn);
         }
@@ -180,4 +182,34 @@ fn holds_a_frame(bytes: &[u8]) -> bool {
                 checksum(length, *kind, payload) == u32::from_be_bytes([*c0, *c1, *c2, *c3])
             })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write};
+
+    use super::*;
+
+    #[test]
+    fn a_frame_that_is_being_written_is_torn_though_more_comes_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live");
+        let mut bytes = Vec::new();
+        for payload in [b"first".as_slice(), b"second"] {
+            put(&mut bytes, Kind::Entry, payload).unwrap();
+        }
+        for length in 0..bytes.len() {
+            let (begun, rest) = bytes.split_at(length);
+            std::fs::write(&path, begun).unwrap();
+            let mut frames = Frames::open(&path).unwrap();
+            OpenOptions::new().append(true).open(&path).unwrap().write_all(rest).unwrap();
+
+            let whole = std::iter::from_fn(|| match frames.next().unwrap() {
+                Step::Frame(frame) => Some(frame),
+                Step::End | Step::Torn => None,
+            });
+
+            assert_eq!(whole.count(), usize::from(length >= HEADER_BYTES + 5), "{length}");
+        }
+    }
 }
