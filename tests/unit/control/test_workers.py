@@ -20,6 +20,7 @@ from snowgate.model.statement import Namespace
 from snowgate.sql.analysis import examine
 from snowgate.sql.catalog import Catalog
 from snowgate.sql.codec import MAX_REPLY_BYTES, Findings, Reply, encode
+from snowgate.sql.worker import RETIRE_KIB
 
 from .doubles import HERE, catalog, current, table
 
@@ -55,6 +56,21 @@ async def test_a_worker_finds_what_an_analysis_in_this_process_finds() -> None:
             assert found.statement == expected.statement
             assert found.change.onto(known).digest == expected.catalog.digest
         nursery.cancel_scope.cancel()
+
+
+async def test_a_gateway_that_has_grown_does_not_lose_its_workers() -> None:
+    """Linux counts the memory of the process that starts another as that one's own peak."""
+    grown = bytearray(RETIRE_KIB * 1024 + 2**26)
+    analysts = Analysts(current(catalog(T=table("ID"))), size=1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(analysts.run)
+        for number in range(3):
+            asked = Question(f"SELECT {number}, id FROM t", Namespace("CRM", "PUBLIC"), "R")
+            found = (await analysts.analyse("p", asked)).result
+
+            assert isinstance(found, Findings)
+        nursery.cancel_scope.cancel()
+    assert grown
 
 
 async def test_a_worker_has_no_secret_no_descriptor_and_little_memory(
