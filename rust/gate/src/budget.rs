@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_bound_value_and_the_constant_have_one_hash() {
-        // tests/unit/control/test_values.py has the same vector.
+        // tests/unit/control/test_counted.py has the same vector.
         let key = Keys::new([7; 32]).subkey("tagged-values");
         let constant = value_hash(&key, "pii", "ann@example.com");
         assert_eq!(hex::encode(constant), "ce9756af843e4d50415300071d141f0f");
