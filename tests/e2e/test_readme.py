@@ -44,10 +44,14 @@ def configured(tmp_path: Path) -> Path:
     return world.layout.path("config")
 
 
+# Whoever runs the tests in the background has them ignore interrupts, and so what they start.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def test_the_embedding_example_serves(configured: Path) -> None:
     [program] = blocks("python")
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", INTERRUPTIBLE + program],
         cwd=configured,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
