@@ -7,13 +7,13 @@ from .wire import Wire
 
 TABLES = ["BIG", "CUSTOMERS", "EVENTS", "ORDERS", "PRODUCTS", "V_CUSTOMERS"]
 
-# As SQLAlchemy's dialect for Snowflake asks for the columns of a schema.
+# As SQLAlchemy's dialect asks for columns; of one table, since other tests leave theirs behind.
 SCHEMA_COLUMNS = """
 SELECT /* sqlalchemy:_get_schema_columns */ ic.table_name, ic.column_name, ic.data_type,
        ic.character_maximum_length, ic.numeric_precision, ic.numeric_scale, ic.is_nullable,
        ic.column_default, ic.is_identity, ic.comment
   FROM information_schema.columns ic
- WHERE ic.table_schema = 'PUBLIC'
+ WHERE ic.table_schema = 'PUBLIC' AND ic.table_name = 'CUSTOMERS'
  ORDER BY ic.ordinal_position
 """
 
