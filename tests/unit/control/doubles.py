@@ -340,3 +340,10 @@ class _Worker:
 
 
 _EMPTY = Catalog.of({})
+
+
+def tags_of(now: Current, place: str, column: str) -> frozenset[str]:
+    """What a column of the catalog in force carries."""
+    assert now.catalog is not None
+    columns = now.catalog.tables[name(place)].columns
+    return next(one.tags for one in columns if one.name == column)

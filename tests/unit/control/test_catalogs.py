@@ -22,7 +22,7 @@ from snowgate.control.quarantine import UNSETTLED_S, Quarantine
 from snowgate.control.references import TagReferences
 from snowgate.sql.catalog import Catalog
 
-from .doubles import Labelled, Ledger, Snowflake, Underway, catalog, current, name, table
+from .doubles import Labelled, Ledger, Snowflake, Underway, catalog, current, name, table, tags_of
 
 MAX_AGE_S = 60.0
 T = frozenset({name("T")})
@@ -38,9 +38,7 @@ class Desk:
     keeper: CatalogKeeper
 
     def tags(self, place: str, column: str) -> frozenset[str]:
-        assert self.now.catalog is not None
-        columns = self.now.catalog.tables[name(place)].columns
-        return next(one.tags for one in columns if one.name == column)
+        return tags_of(self.now, place, column)
 
     async def until_read(self) -> None:
         """Whatever is asked of Snowflake and the store has been done."""

@@ -32,6 +32,7 @@ from .doubles import (
     catalog,
     name,
     table,
+    tags_of,
 )
 from .test_catalogs import outcome
 
@@ -102,9 +103,7 @@ class Running:
     keeper: CatalogKeeper
 
     def tags(self, place: str, column: str) -> frozenset[str]:
-        assert self.now.catalog is not None
-        columns = self.now.catalog.tables[name(place)].columns
-        return next(one.tags for one in columns if one.name == column)
+        return tags_of(self.now, place, column)
 
     async def read(self) -> None:
         await self.keeper.changed(outcome("nobody"))
