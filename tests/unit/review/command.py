@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 from snowgate.cli import main
 
+# A configuration up to its issuers and roles.
+GATEWAY = """\
+data_dir: ./data
+name: gw-1
+account: CRMDEMO
+listen: {address: 127.0.0.1, port: 8443}
+api: {address: 127.0.0.1, port: 8444}
+upstream:
+  account: xy12345
+  credential: {key_pair: {user: svc_gateway, private_key: "file:snowflake.p8"}}
+  catalog: {role: snowgate, databases: [crm]}
+"""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -10,17 +10,12 @@ import pytest
 
 from snowgate._core import LedgerWriter
 
+from .command import GATEWAY
+
 REFERENCE = Path(__file__).parents[2] / "vectors" / "reference"
-HEAD = """\
-data_dir: ./data
-name: gw-1
-account: CRMDEMO
-listen: {address: 127.0.0.1, port: 8443}
-api: {address: 127.0.0.1, port: 8444}
-upstream:
-  account: xy12345
-  credential: {key_pair: {user: svc_gateway, private_key: "file:snowflake.p8"}}
-  catalog: {role: snowgate, databases: [crm]}
+HEAD = (
+    GATEWAY
+    + """\
 issuers:
   - {oidc: "https://ci.example.com", audience: a, groups_from: /groups,
      may_give: [analysts, fraud-team, etl-writers]}
@@ -31,6 +26,7 @@ roles:
   - {group: fraud-team, role: fraud}
   - {group: etl-writers, role: etl, warehouse: '"etl wh"'}
 """
+)
 
 
 @dataclass

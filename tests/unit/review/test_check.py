@@ -12,27 +12,21 @@ from snowgate.review.check import Checked, check_file
 from snowgate.review.findings import Finding
 from snowgate.review.kinds import is_impossible
 
-from .command import snowgate
+from .command import GATEWAY, snowgate
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 REFERENCE = VECTORS / "reference"
 HEAD = "tags:\n  pii: CRM.PUBLIC.CUSTOMERS.{EMAIL,PHONE}\nrules:\n"
 MASK = "  - {name: mask-pii, match: {tag: pii}, mask: redact}\n"
-CONFIG = """\
-data_dir: ./data
-name: gw-1
-account: CRMDEMO
-listen: {address: 127.0.0.1, port: 8443}
-api: {address: 127.0.0.1, port: 8444}
-upstream:
-  account: xy12345
-  credential: {key_pair: {user: svc_gateway, private_key: "file:snowflake.p8"}}
-  catalog: {role: snowgate, databases: [crm]}
+CONFIG = (
+    GATEWAY
+    + """\
 issuers:
   - {oidc: "https://ci.example.com", audience: a, may_give: [etl], groups_from: /groups}
 roles:
   - {group: etl, role: etl}
 """
+)
 
 
 def check(folder: Path, rules: str, *, catalog: Path | None = None, head: str = HEAD) -> Checked:
