@@ -5,7 +5,7 @@ from __future__ import annotations
 from snowgate._core import StatementHead, lex, string_value
 from snowgate.model.statement import Statement, StatementClass
 from snowgate.sql import callees
-from snowgate.sql.parser import after_word, column_list, parse_query
+from snowgate.sql.parser import after_word, column_list, parse_query, solid_tokens
 from snowgate.sql.relations import Column, Relation, Scope, Source
 from snowgate.sql.state import Refused, State
 from snowgate.sql.values import Family, clean
@@ -74,7 +74,7 @@ def _function(head: StatementHead, state: State) -> Statement:
     text = None if body is None else string_value(body.strip())
     if text is None:
         raise not_judged()
-    first = next((t.upper() for k, t in lex(text) if k not in ("space", "comment")), "")
+    first = next((piece.upper() for _, piece in solid_tokens(text)), "")
     tree = parse_query(text if first in ("SELECT", "WITH", "(") else f"SELECT {text}")
     callees.check_text(tree, text, state)
     columns = tuple(Column(name, clean(Family.ANY)) for name, *_ in column_list(head.rest))

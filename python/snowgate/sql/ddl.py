@@ -12,7 +12,7 @@ from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql.catalog import Catalog, CatalogColumn, Table, united
 from snowgate.sql.names import parse_name, resolve
-from snowgate.sql.parser import ListedColumn, after_word, body_of, column_list
+from snowgate.sql.parser import ListedColumn, after_word, body_of, column_list, solid_tokens
 from snowgate.sql.relations import Column, Relation
 from snowgate.sql.state import Refused, State
 from snowgate.sql.values import Family, Shape, Value
@@ -73,7 +73,7 @@ def places(head: StatementHead, namespace: Namespace) -> Places:
         before = ("TABLE", "VIEW") if head.object_kind == "STREAM" else ("CLONE",)
         sources = (_written_after(head.rest, word) for word in before)
         return Places(own, tuple(n for each in sources for n in _place(each, head, namespace)))
-    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in _BLANK][:2]
+    words = [piece.upper() for _, piece in solid_tokens(head.rest)][:2]
     if head.verb != "ALTER" or words not in _MOVES:
         return Places(own)
     other = _written_after(head.rest, words[1])
@@ -93,7 +93,7 @@ def _written_after(text: str, word: str) -> list[str]:
     if after is None:
         return []
     name = named_after(text, word)
-    first = [piece.upper() for kind, piece in lex(after) if kind not in _BLANK][:2]
+    first = [piece.upper() for _, piece in solid_tokens(after)][:2]
     if name is None or first == ["IDENTIFIER", "("]:
         raise Refused("unparsed", f"no name follows {word}", "write the name itself")
     return name
@@ -228,9 +228,7 @@ def named_after(text: str, word: str) -> list[str] | None:
     if after is None:
         return None
     name = ""
-    for kind, piece in lex(after):
-        if kind in _BLANK:
-            continue
+    for kind, piece in solid_tokens(after):
         if kind in ("word", "quoted") and name and not name.endswith("."):
             break
         if kind not in ("word", "quoted") and piece != ".":
@@ -264,7 +262,7 @@ def _united(new: Table, old: Table | None) -> Table:
 
 
 def _altered(head: StatementHead, namespace: Namespace, catalog: Catalog) -> Catalog:
-    words = [piece.upper() for kind, piece in lex(head.rest) if kind not in _BLANK]
+    words = [piece.upper() for _, piece in solid_tokens(head.rest)]
     if head.object_kind in ("DATABASE", "SCHEMA"):
         target = named_after(head.rest, "TO") if words[:2] == ["RENAME", "TO"] else None
         if words[:2] == ["SWAP", "WITH"]:

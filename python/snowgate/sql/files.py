@@ -18,6 +18,7 @@ from snowgate._core import StatementHead, lex, string_value
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql import callees
 from snowgate.sql.names import parse_name, resolve
+from snowgate.sql.parser import solid_tokens
 from snowgate.sql.state import Refused, State
 
 _Token = tuple[str, str]
@@ -42,7 +43,7 @@ def unload(head: StatementHead, namespace: Namespace) -> Unload:
     Raises:
         Refused: It has another form than the documented one.
     """
-    tokens = [(kind, piece) for kind, piece in lex(head.text) if kind not in ("space", "comment")]
+    tokens = solid_tokens(head.text)
     # COPY INTO location FROM source
     if len(tokens) < 5 or not _is_word(tokens[3], "FROM"):
         raise _form()

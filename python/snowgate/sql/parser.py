@@ -113,6 +113,11 @@ def body_of(text: str) -> tuple[str, list[str]]:
     return body, [column.name for column in column_list(heads[0].rest)]
 
 
+def solid_tokens(text: str) -> list[tuple[str, str]]:
+    """Kind and text of every token that is neither space nor comment."""
+    return [(kind, piece) for kind, piece in lex(text) if kind not in ("space", "comment")]
+
+
 def after_word(text: str, word: str) -> str | None:
     """What follows a word that stands outside brackets; None if it does not."""
     depth, at = 0, 0
