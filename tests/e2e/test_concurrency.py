@@ -175,15 +175,6 @@ def _together(work: Callable[[int], list[Reply]]) -> list[Reply]:
         return [reply for replies in pool.map(work, range(THREADS)) for reply in replies]
 
 
-@pytest.fixture
-def warm(world: Rig) -> None:
-    """Verdicts on what many are about to send: few texts of one principal may wait (F27)."""
-    for reader in (Reader(), Reader(app="PythonConnector")):
-        with reader.log_in(world) as wire:
-            assert all(wire.query(sql).ok for sql in _turns(0))
-
-
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("app", ["JavaScript", "PythonConnector"])
 def test_threads_that_move_one_session_about_are_shown_no_tagged_value(
     world: Rig, canaries: Canaries, app: str
@@ -201,7 +192,6 @@ def test_threads_that_move_one_session_about_are_shown_no_tagged_value(
         assert seen == {"***", *(f"nobody-{at}@plain.example" for at in range(TWIN_ROWS))}
 
 
-@pytest.mark.usefixtures("warm")
 def test_sessions_that_move_about_beside_each_other_read_where_each_of_them_is(
     world: Rig, canaries: Canaries
 ) -> None:
@@ -220,7 +210,6 @@ def test_sessions_that_move_about_beside_each_other_read_where_each_of_them_is(
             assert shown == {"***"} if tagged else "***" not in shown
 
 
-@pytest.mark.usefixtures("warm")
 def test_cursors_of_one_connection_are_shown_no_tagged_value(
     world: Rig, canaries: Canaries, version: str
 ) -> None:

@@ -37,7 +37,7 @@ _ELSEWHERE = """
     registry-unread function-reads-by-name function-external function-delay
     role-pin session-parameter session-variable
     analysis-limit busy catalog-unavailable quarantine control-plane
-    unknown-endpoint request-body request-size request-time request-id-reuse token-request
+    chunk-tickets unknown-endpoint request-body request-size request-time request-id-reuse token-request
     session-state not-your-query result-gone statement-failed outcome-unknown ledger-unavailable
 """
 # Rules of a policy take none of these names, so that a name means one thing.

@@ -7,6 +7,7 @@
 //! - A verdict that cannot be had is a denial.
 //! - Verdicts are found by the exact text, else by the statement's template. The control plane judges
 //!   the template itself; unless that verdict lets it run, the exact text is judged.
+//! - Who wants a verdict that is being asked for waits for it.
 
 use std::{cell::OnceCell, sync::Arc};
 
@@ -50,8 +51,7 @@ pub(crate) async fn judge(
             }
         }
         let key = keys.key(&exact);
-        if let Some(verdict) = state.verdicts.get(&key, now_s()) {
-            count(&state.counters.cache_hits);
+        if let Some(verdict) = asking.cached(&key) {
             return Ok(verdict);
         }
         if !exact_only
@@ -64,11 +64,7 @@ pub(crate) async fn judge(
                 None => continue,
             }
         }
-        if let Some(verdict) = asking.ask(epoch, &exact).await? {
-            // Without `run` the control plane does not look whether DDL is under way.
-            if run {
-                state.verdicts.insert(key, &verdict);
-            }
+        if let Some(verdict) = asking.exact(epoch, key, &exact).await? {
             return Ok(verdict);
         }
     }
@@ -103,19 +99,60 @@ impl Asking<'_> {
         text: &KeyText<'_>,
     ) -> Result<Option<Known>, Refusal> {
         let state = self.state;
-        if let Some(known) = state.verdicts.template(&key, now_s()) {
-            if matches!(known, Known::Usable(_)) {
-                count(&state.counters.cache_hits);
-                count(&state.counters.template_hits);
-            }
+        if let Some(known) = self.cached_template(&key) {
             return Ok(Some(known));
         }
         // What is asked for a result that is there already is not worth a second question.
         if !self.run {
             return Ok(Some(Known::Exact));
         }
+        let flight = state.flights.join(key).await;
+        if flight.is_none()
+            && let Some(known) = self.cached_template(&key)
+        {
+            return Ok(Some(known));
+        }
         let verdict = self.ask(epoch, text).await?;
         Ok(verdict.map(|verdict| state.verdicts.insert_template(key, &verdict)))
+    }
+
+    /// The verdict on the exact text; `None` when the epoch changed while it was asked for.
+    async fn exact(
+        &self,
+        epoch: u64,
+        key: VerdictKey,
+        text: &KeyText<'_>,
+    ) -> Result<Option<Arc<Verdict>>, Refusal> {
+        // Without `run` the control plane does not look whether DDL is under way.
+        if !self.run {
+            return self.ask(epoch, text).await;
+        }
+        let flight = self.state.flights.join(key).await;
+        if flight.is_none()
+            && let Some(verdict) = self.cached(&key)
+        {
+            return Ok(Some(verdict));
+        }
+        let verdict = self.ask(epoch, text).await?;
+        if let Some(verdict) = &verdict {
+            self.state.verdicts.insert(key, verdict);
+        }
+        Ok(verdict)
+    }
+
+    fn cached(&self, key: &VerdictKey) -> Option<Arc<Verdict>> {
+        let verdict = self.state.verdicts.get(key, now_s())?;
+        count(&self.state.counters.cache_hits);
+        Some(verdict)
+    }
+
+    fn cached_template(&self, key: &VerdictKey) -> Option<Known> {
+        let known = self.state.verdicts.template(key, now_s())?;
+        if matches!(known, Known::Usable(_)) {
+            count(&self.state.counters.cache_hits);
+            count(&self.state.counters.template_hits);
+        }
+        Some(known)
     }
 
     /// The control plane's verdict; `None` when it is not of this epoch.

@@ -31,6 +31,7 @@ mod chunk;
 mod config;
 mod entries;
 mod error;
+mod flights;
 mod forward;
 mod handle;
 mod hold;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use snowgate_mask::{Column, Mask, MaskPlan, mask_arrow_stream, mask_json_rowset};
-use snowgate_session::{TicketSet, Verdict};
+use snowgate_session::{SealError, TicketSet, Verdict};
 use snowgate_wire::{ClientChunk, InlineRows, Render, RenderRows, ResultHead};
 use zeroize::Zeroizing;
 
@@ -58,7 +58,8 @@ pub(crate) struct Rendered {
 pub(crate) enum Withheld {
     /// It could not be masked.
     Masking(Refusal),
-    /// It is larger than a rule lets through, or than what is left of a budget.
+    /// It is larger than a rule lets through, than what is left of a budget, or than can be handed
+    /// out.
     Size(Refusal),
 }
 
@@ -96,7 +97,7 @@ impl Show<'_> {
         let metered = self.meter.head(self.state, self.session, head, rows.bytes(head));
         let bytes = metered.map_err(Withheld::Size)?;
         let masked: Vec<bool> = (0..plan.columns()).map(|index| plan.is_null(index)).collect();
-        let (secret, chunks) = self.chunks(head, &plan).map_err(Withheld::Masking)?;
+        let (secret, chunks) = self.chunks(head, &plan)?;
         let headers = secret.as_ref().map(|secret| [(SECRET_HEADER, secret.reveal())]);
         let body = head.render(&Render {
             query_id: self.query_id,
@@ -187,7 +188,7 @@ impl Show<'_> {
         &self,
         head: &ResultHead,
         plan: &MaskPlan,
-    ) -> Result<(Option<snowgate_session::Token>, Vec<ClientChunk>), Refusal> {
+    ) -> Result<(Option<snowgate_session::Token>, Vec<ClientChunk>), Withheld> {
         if head.chunks.is_empty() {
             return Ok((None, Vec::new()));
         }
@@ -204,7 +205,8 @@ impl Show<'_> {
                 serde_json::to_vec(&(number, chunk.url.expose(), &headers)).map(Zeroizing::new)
             })
             .collect();
-        let addresses = addresses.map_err(|_| self.withheld("chunk addresses"))?;
+        let addresses =
+            addresses.map_err(|_| Withheld::Masking(self.withheld("chunk addresses")))?;
         #[expect(clippy::cast_precision_loss, reason = "at most six hours")]
         let age_s = self.state.limits.ticket_age_s as f64;
         let set = TicketSet {
@@ -218,11 +220,11 @@ impl Show<'_> {
                 meter: self.meter.clone(),
             }),
         };
-        let (secret, ids) = self
-            .state
-            .tickets
-            .issue(set, &addresses)
-            .map_err(|error| self.withheld(&error.to_string()))?;
+        let issued = self.state.tickets.issue(set, &addresses).map_err(|error| match error {
+            SealError::Full => Withheld::Size(self.too_many_chunks(error)),
+            _ => Withheld::Masking(self.withheld(&error.to_string())),
+        });
+        let (secret, ids) = issued?;
         let masked = (0..plan.columns()).filter(|_| !plan.is_clear()).count();
         let per_row = MASK_GROWTH_BYTES.saturating_mul(i64::try_from(masked).unwrap_or(i64::MAX));
         let chunks = head.chunks.iter().zip(ids).map(|(chunk, id)| {
@@ -236,6 +238,16 @@ impl Show<'_> {
             }
         });
         Ok((Some(secret), chunks.collect()))
+    }
+
+    fn too_many_chunks(&self, error: SealError) -> Refusal {
+        self.state.alert("chunk-tickets", Some(self.session), self.reference, &error.to_string());
+        Refusal::denied(
+            "chunk-tickets",
+            "the result has more pieces than the gateway can hand out, and is withheld; the \
+             statement itself has run",
+            "ask for fewer rows, or try again when other results have been fetched",
+        )
     }
 
     fn withheld(&self, detail: &str) -> Refusal {

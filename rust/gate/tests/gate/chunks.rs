@@ -195,6 +195,26 @@ fn a_chunk_that_cannot_be_masked_cuts_the_connection_and_raises_an_alert() {
 }
 
 #[test]
+fn a_result_with_more_chunks_than_tickets_says_so() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    let mut data = result(7, &["NAME"], &json!([]));
+    data["total"] = json!(20_001);
+    data["returned"] = data["total"].clone();
+    let url = format!("http://127.0.0.1:{}{STORAGE}?X-Amz-Signature=presigned", rig.snowflake.port);
+    data["chunks"] = (0..20_001).map(|_| json!({"url": url, "rowCount": 1})).collect();
+    data["qrmk"] = json!("upstream-key");
+    rig.snowflake.on(SQL, Act::Json(ok(&data)));
+
+    let answer = rig.block(client.query(SQL));
+
+    let message = answer.message();
+    assert!(message.starts_with("denied by rule chunk-tickets: the result has more"), "{message}");
+    assert!(message.contains("ask for fewer rows"), "{message}");
+    assert_eq!(rig.wait_for_entries("alert", 1)[0]["alert"], "chunk-tickets");
+}
+
+#[test]
 fn what_storage_says_about_a_failure_stays_here() {
     for status in [403, 404, 500, 307] {
         let act = Act::Raw(status, vec![("location", "http://elsewhere")], "canary".into());

@@ -122,3 +122,57 @@ fn binds_of_a_statement_count_beside_its_constants() {
     ask("select a from t where b = ? and c = 'y'", "literal_text");
     assert_eq!(rig.plane.asked("judge")[2]["binds"], json!(["LITERAL_TEXT", "literal-text"]));
 }
+
+/// Sixteen workers of one job that send the same text at once: what was asked.
+fn asked_by_a_crowd(rig: &Rig, sql: &'static str) -> Vec<(String, bool)> {
+    let client = rig.login("job");
+    let running: Vec<_> = (0..16)
+        .map(|_| {
+            let client = client.clone();
+            rig.spawn(async move { client.query(sql).await })
+        })
+        .collect();
+    for answer in running {
+        let answer = rig.block(answer).unwrap();
+        assert!(answer.success(), "{}", answer.message());
+    }
+    assert_eq!(rig.snowflake.ran(sql).len(), 16);
+    texts(rig)
+}
+
+#[test]
+fn a_crowd_with_one_text_asks_once() {
+    const SQL: &str = "select a from t where b = 1";
+    let template = ("SELECT A FROM T WHERE B = ?".to_owned(), true);
+    let exact = (SQL.to_owned(), false);
+    for (general, expected) in [
+        (plane::allow as fn(&Value) -> Value, vec![template.clone()]),
+        (plane::deny, vec![template, exact]),
+    ] {
+        let rig = Rig::new();
+        rig.plane.judge(move |question| {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let mut verdict = if question["template"] == json!(true) {
+                general(question)
+            } else {
+                plane::allow(question)
+            };
+            verdict["cacheable"] = json!(true);
+            verdict
+        });
+        assert_eq!(asked_by_a_crowd(&rig, SQL), expected);
+    }
+}
+
+#[test]
+fn a_crowd_shares_no_verdict_that_is_not_to_be_kept() {
+    let rig = Rig::new();
+    rig.plane.judge(|question| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let mut verdict = plane::allow(question);
+        verdict["cacheable"] = json!(false);
+        verdict
+    });
+    let asked = asked_by_a_crowd(&rig, "select a from t");
+    assert_eq!(asked.iter().filter(|(_, template)| !template).count(), 16);
+}
