@@ -37,8 +37,9 @@ _ELSEWHERE = """
     registry-unread function-reads-by-name function-external function-delay
     role-pin session-parameter session-variable
     analysis-limit busy catalog-unavailable quarantine control-plane
-    chunk-tickets unknown-endpoint request-body request-size request-time request-id-reuse token-request
+    unknown-endpoint request-body request-size request-time request-id-reuse token-request
     session-state not-your-query result-gone statement-failed outcome-unknown ledger-unavailable
+    chunk-tickets
 """
 # Rules of a policy take none of these names, so that a name means one thing.
 RESERVED = frozenset(_ELSEWHERE.split()) | {
