@@ -7,12 +7,14 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from fakesnow.transforms.stage import LOCAL_BUCKET_PATH
 
 from snowgate_standin.admin import Admin
 from snowgate_standin.api import Api
@@ -101,6 +103,8 @@ async def run(settings: Settings) -> None:
         await server.ready.wait()
     _announce(settings)
     await asyncio.wait([loop.create_task(stop.wait()), *tasks], return_when="FIRST_COMPLETED")
+    # fakesnow makes a folder for staged files when it is imported, and leaves it behind
+    shutil.rmtree(LOCAL_BUCKET_PATH, ignore_errors=True)
     # threads may still run statements; nothing here outlives the process, so end it at once
     os._exit(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,18 @@ def test_without_deduplication_it_is_run_again(tmp_path: Any) -> None:
         standin.process.terminate()
         standin.process.wait(5)
         assert time.monotonic() - start < 2
+
+
+def test_it_leaves_nothing_in_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with running(tmp_path) as standin:
+        assert standin.process.poll() is None
+        assert list(temporary.iterdir())
+    assert not list(temporary.iterdir())
 
 
 def test_every_request_is_logged_before_it_is_served(standin: Standin) -> None:
