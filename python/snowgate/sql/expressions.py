@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from snowgate.sql import calls, columns, conversions, magnitude, sizes, windows
+from snowgate.sql import calls, columns, conversions, magnitude, parts, sizes, windows
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob, unreadable
@@ -37,6 +37,7 @@ def value(walk: Walk, node: exp.Expr, scope: Scope) -> Value:
     handler = _HANDLERS.get(type(node))
     if handler is None:
         raise unreadable(f"`{type(node).__name__}`")
+    parts.check(node)
     found = handler(walk, node, scope)
     sizes.check(walk.state, found)
     return found
@@ -230,8 +231,7 @@ def _extract(walk: Walk, node: exp.Extract, scope: Scope) -> Value:
 
 
 def _position(walk: Walk, node: exp.StrPosition, scope: Scope) -> Value:
-    parts = [node.args["this"], node.args["substr"]]
-    return derived(_values(walk, parts, scope), Family.NUMBER)
+    return derived(_values(walk, node.iter_expressions(), scope), Family.NUMBER)
 
 
 def _path(walk: Walk, node: exp.JSONExtract, scope: Scope) -> Value:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import constants, conversions
+from snowgate.sql import constants, conversions, parts
 from snowgate.sql.calls import name_of
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Relation, Scope
@@ -51,6 +51,7 @@ def check(walk: Walk, node: exp.Expr, scope: Scope) -> frozenset[str]:
 
 
 def _atom(walk: Walk, node: exp.Expr, scope: Scope) -> frozenset[str]:
+    parts.check(node)
     if isinstance(node, exp.Exists):
         return walk.query(node.this, scope).rows
     if isinstance(node, _EQUALITIES):

@@ -22,6 +22,7 @@ _MAX_ROUNDS = 8
 _SET_OPERATIONS = (exp.Union, exp.Intersect, exp.Except)
 _SET_PARTS = {"with_", "this", "expression", "distinct", "by_name", "order", "limit", "offset"}
 _BRACKET_PARTS = {"with_", "this", "order", "limit", "offset"}
+_VALUES_PARTS = {"with_", "expressions", "order", "limit", "offset"}
 _WITH_PARTS = {"expressions", "recursive"}
 _CTE_PARTS = {"this", "alias"}
 _COMPARES = "compares, position by position, a tagged column with one that is not tagged the same;"
@@ -48,7 +49,8 @@ def query(walk: Walk, node: exp.Expr, parent: Scope | None) -> Relation:
             check_parts(node, _BRACKET_PARTS)
             return selects.modified(walk, node, walk.query(node.this, scope), scope)
         case exp.Values():
-            return sources.values(walk, node, scope)
+            check_parts(node, _VALUES_PARTS)
+            return selects.modified(walk, node, sources.values(walk, node, scope), scope)
         case exp.Paren():
             return walk.query(node.this, scope)
     raise unreadable(f"`{type(node).__name__}` as a query")

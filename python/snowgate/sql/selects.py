@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import joins
+from snowgate.sql import joins, matches
 from snowgate.sql.functions import Role, builtins
 from snowgate.sql.names import fold
-from snowgate.sql.relations import Column, Relation, Scope, rows_of
+from snowgate.sql.relations import Column, Relation, Scope, Source, rows_of
 from snowgate.sql.state import Knob, unreadable
 from snowgate.sql.values import CLEAN, Shape, Value, branches, derived
 from snowgate.sql.windows import check_order
@@ -90,25 +90,7 @@ def _sources(walk: Walk, node: exp.Select, scope: Scope) -> None:
     joins.join_all(walk, node.args.get("joins") or (), scope)
     match = node.args.get("match")
     if match is not None:
-        _match(walk, match, scope)
-
-
-def _match(walk: Walk, node: exp.MatchRecognize, scope: Scope) -> None:
-    """MATCH_RECOGNIZE: rows, their number and their measures come from everything in it."""
-    value = derived(source.relation.everything() for source in scope.sources)
-    if value.touched:
-        walk.state.violate(Knob.ROWS, "matches patterns over rows with a tagged column", value)
-    for part in ("partition_by", "measures", "define"):
-        for item in node.args.get(part) or ():
-            for call in item.find_all(exp.Anonymous):
-                walk.value(call, scope)
-    walk.state.touch(value)
-    alias = node.args.get("alias")
-    name = fold(alias.this) if isinstance(alias, exp.TableAlias) and alias.this else None
-    first = scope.sources[0]
-    scope.sources = [
-        replace(first, name=name or first.name, relation=Relation(open=True, rest=value))
-    ]
+        scope.sources = [matches.matched(walk, match, scope)]
 
 
 class _Outputs:
@@ -273,10 +255,17 @@ def _check_order_by(
             continue
         value = _ordinal(key, relation.columns)
         if value is None and not isinstance(node, exp.Select):
-            # Names after a set operation or a bracket are those of its outputs.
-            named = relation.find(fold(key)) if isinstance(key, exp.Column) else None
-            value = relation.everything() if named is None else named
+            value = _of_outputs(walk, key, relation, scope)
         check_order(walk, walk.value(key, scope) if value is None else value)
+
+
+def _of_outputs(walk: Walk, key: exp.Expr, relation: Relation, scope: Scope) -> Value:
+    """A key after a set operation or a bracket: its names are those of the outputs."""
+    if isinstance(key, exp.Column):
+        named = relation.find(fold(key))
+        return relation.everything() if named is None else named
+    outputs = Scope(parent=scope.parent, sources=[Source(None, relation)], ctes=scope.ctes)
+    return walk.value(key, outputs)
 
 
 def _ordinal(key: exp.Expr, columns: tuple[Column, ...] | list[Column]) -> Value | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from snowgate.sql import parts
 from snowgate.sql.calls import name_of
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob
@@ -37,6 +38,8 @@ def window(walk: Walk, node: exp.Window, scope: Scope) -> Value:
             keys.append(walk.value(item.this, scope))
             check_order(walk, keys[-1])
     spec = node.args.get("spec")
+    if spec is not None:
+        parts.check(spec)
     bounds = [] if spec is None else [spec.args.get("start"), spec.args.get("end")]
     limits = [walk.value(bound, scope) for bound in bounds if isinstance(bound, exp.Expr)]
     if _counts(node.this) and not inner.touched:

@@ -17,8 +17,6 @@ from snowgate.sql.catalog import Catalog
 VECTORS = Path(__file__).parents[2] / "vectors"
 NAMESPACE = Namespace("CRM", "PUBLIC")
 CASES = [json.loads(line) for line in (VECTORS / "lineage.jsonl").read_text().splitlines()]
-# MATCH_RECOGNIZE: everything of the rows it looks at counts.
-MORE_THAN_NEEDED = {"L042"}
 
 
 def own_tags() -> Catalog:
@@ -40,10 +38,7 @@ def test_outputs_carry_the_columns_they_come_from(case: dict[str, Any]) -> None:
     assert statement.columns is not None
     assert not any(column.unknown for column in statement.columns)
     found = [sorted(column.tags) for column in statement.columns]
-    if case["id"] in MORE_THAN_NEEDED:
-        assert all(set(want) <= set(got) for want, got in zip(case["columns"], found, strict=True))
-    else:
-        assert found == case["columns"]
+    assert found == case["columns"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
