@@ -90,4 +90,10 @@ def _explained(tree: exp.Expr) -> Counter[str]:
     for pivot in tree.find_all(exp.Pivot):
         # `UNPIVOT INCLUDE NULLS (…)`
         names["NULLS"] += pivot.args.get("include_nulls") is not None
+        # `DEFAULT ON NULL (…)`
+        names["NULL"] += isinstance(pivot.args.get("default_on_null"), exp.Expr)
+    for column in tree.find_all(exp.Column):
+        # `a.x = b.y(+)`
+        if column.args.get("join_mark"):
+            names[fold(column)] += 1
     return names

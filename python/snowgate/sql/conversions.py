@@ -57,6 +57,17 @@ _CONTAINERS = (
 _CONSTRUCTORS = ("ARRAY_CONSTRUCT", "OBJECT_CONSTRUCT", "OBJECT_CONSTRUCT_KEEP_NULL")
 # Conversions of numbers that are no conversions of moments.
 _DATES = frozenset({"DATE", "TIME", "TO_DATE", "TO_TIME"})
+# Calls that make one constant of others: the same for every row and every time.
+_TEXT_NAMES = """
+    CONCAT CONCAT_WS LOWER LPAD LTRIM MD5 MD5_HEX REPLACE RTRIM SHA1 SHA1_HEX SHA2 SHA2_HEX TO_CHAR
+    TO_VARCHAR TRIM UPPER
+"""
+_TIME_NAMES = """
+    DATE DATE_FROM_PARTS TO_DATE TO_TIMESTAMP TO_TIMESTAMP_LTZ TO_TIMESTAMP_NTZ TO_TIMESTAMP_TZ
+"""
+_CONSTANT_CALLS = dict.fromkeys(_TEXT_NAMES.split(), Family.TEXT) | dict.fromkeys(
+    _TIME_NAMES.split(), Family.TIME
+)
 # A text of a hundred thousand characters is no error yet.
 _HUGE_DIGITS = 5
 
@@ -225,7 +236,7 @@ def bind_family(state: State, node: exp.Expr) -> Family:
 def constant_family(node: exp.Expr, state: State) -> Family | None:
     """The family of a constant; None for anything else.
 
-    Constants are literals, binds, and LOWER, UPPER, TRIM, casts and concatenations of such.
+    Constants are literals, binds, and casts, concatenations and certain calls of such.
     """
     match node:
         case exp.RawString():
@@ -250,8 +261,9 @@ def constant_family(node: exp.Expr, state: State) -> Family | None:
         case exp.DPipe():
             sides = [constant_family(side, state) for side in (node.this, node.expression)]
             return None if None in sides else Family.TEXT
-        case exp.Anonymous() if is_fold(node):
-            return None if constant_family(node.expressions[0], state) is None else Family.TEXT
+        case exp.Anonymous() if isinstance(node.this, str):
+            arguments = [constant_family(argument, state) for argument in node.expressions]
+            return None if None in arguments else _CONSTANT_CALLS.get(node.this.upper())
         case _:
             return None
 

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from snowgate.sql import constants
+from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold
 from snowgate.sql.relations import Column, Relation, Scope, Source
 from snowgate.sql.state import Knob, unreadable
-from snowgate.sql.values import Family, Shape, Value, clean, derived
+from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
 
+# `columns` are the parser's guess at the names.
+_PARTS = {"expressions", "fields", "default_on_null", "alias", "columns"}
 _CONSTANTS = (exp.Literal, exp.Null, exp.Boolean, exp.Neg, exp.Cast)
 
 
 def pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Relation:
     """A relation after one PIVOT or UNPIVOT."""
+    for part, value in node.args.items():
+        if isinstance(value, (exp.Expr, list)) and value and part not in _PARTS:
+            raise unreadable(f"`{part}` of a pivot")
     inner = Scope(parent=scope.parent, sources=[Source(None, relation)], ctes=scope.ctes)
     if node.args.get("unpivot"):
         return _unpivot(walk, node, relation, inner)
@@ -31,7 +37,12 @@ def pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Rela
 
 
 def _pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Relation:
-    aggregates = derived(walk.value(item, scope) for item in node.expressions)
+    cells = [walk.value(item, scope) for item in node.expressions]
+    default = node.args.get("default_on_null")
+    if isinstance(default, exp.Expr):
+        cells.append(walk.value(default, scope))
+        check_common(walk.state, cells)
+    aggregates = derived(cells, family_of(cells))
     used = {fold(c) for item in node.expressions for c in item.find_all(exp.Column)}
     keys: list[Value] = []
     width, dynamic = len(node.expressions), relation.open

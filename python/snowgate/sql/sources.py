@@ -55,7 +55,7 @@ def source(walk: Walk, node: exp.Expr, scope: Scope) -> list[Source]:
         case exp.Table():
             _only(node, _TABLE_PARTS)
             first = _table(walk, node, scope)
-        case exp.Subquery() if isinstance(node.this, exp.Table):
+        case exp.Subquery() if _holds_items(node):
             _only(node, _SUBQUERY_PARTS)
             return _bracketed(walk, node, scope)
         case exp.Subquery():
@@ -70,6 +70,17 @@ def source(walk: Walk, node: exp.Expr, scope: Scope) -> list[Source]:
             raise unreadable(f"`{type(node).__name__}` in FROM")
     first = _reshaped(walk, node, first, scope)
     return joins.joined(walk, node.args.get("joins") or (), [first], scope)
+
+
+def _holds_items(node: exp.Subquery) -> bool:
+    """Whether brackets in FROM hold items of FROM, `(a JOIN b …)`, and not a query."""
+    inner = node.this
+    if isinstance(inner, exp.Subquery):
+        named = (inner.args.get(part) for part in ("alias", "joins", "pivots"))
+        return any(named) or _holds_items(inner)
+    if isinstance(inner, exp.Values):
+        return bool(inner.args.get("alias") or inner.args.get("joins"))
+    return isinstance(inner, (exp.Table, exp.Lateral))
 
 
 def _only(node: exp.Expr, parts: set[str]) -> None:
@@ -149,7 +160,7 @@ def _plain(node: exp.Subquery) -> exp.Expr:
 
 def _bracketed(walk: Walk, node: exp.Subquery, scope: Scope) -> list[Source]:
     """`(a JOIN b …)`: its sources, or one source if the bracket has a name."""
-    if node.this.name.upper() in _VERBS:
+    if isinstance(node.this, exp.Table) and node.this.name.upper() in _VERBS:
         raise unreadable("a statement inside a query")
     inner = Scope(parent=scope.parent, ctes=scope.ctes)
     inner.sources = walk.source(node.this, inner)
