@@ -120,3 +120,15 @@ def test_many_writers_change_objects_at_once_and_nobody_is_denied(free: Rig) -> 
         failures = [failure for each in pool.map(build, range(WRITERS)) for failure in each]
 
     assert failures == []
+
+
+def test_after_a_change_only_what_changed_is_read_from_snowflake(free: Rig) -> None:
+    with free.wire("etl") as writer:
+        ran(writer, "create table narrow_1 (id int, email varchar)")
+        first = len(free.lines())
+        ran(writer, "alter table narrow_1 rename to narrow_2")
+        asked = [line.sql for line in free.lines()[first:] if line.sql and ".COLUMNS" in line.sql]
+        ran(writer, "select id from narrow_2")
+
+    names = "(TABLE_SCHEMA = 'PUBLIC' AND TABLE_NAME IN ('NARROW_1', 'NARROW_2'))"
+    assert any(names in sql for sql in asked)

@@ -1,4 +1,7 @@
-"""Keeps the catalog: reads it at start, on a timer, and after every DDL that passed.
+"""Keeps the catalog: reads it at start, on a timer, and what changed after every DDL that passed.
+
+    start, half of max_age, a change whose objects nobody can name ──► everything is read
+    a DDL ended ──► its objects are read, with the views that show them, and all routines
 
 A catalog older than `max_age` is worth nothing, since a view may have been redefined meanwhile:
 statements are then denied until it can be read again (F8). What a DDL changed stays in quarantine
@@ -8,6 +11,7 @@ until a reading that began after its outcome is in force.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -21,11 +25,11 @@ from snowgate.control.last import LastCatalog
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.references import Tagged, TagReferences
-from snowgate.errors import SnowgateError
+from snowgate.errors import SnowgateError, UpstreamError
 from snowgate.model.ports import Recorder, UpstreamReader
 from snowgate.model.statement import ObjectName
-from snowgate.sql.catalog import Catalog
-from snowgate.sql.catalog_reader import read_catalog
+from snowgate.sql.catalog import NOTHING, Catalog
+from snowgate.sql.catalog_reader import read_catalog, read_objects
 from snowgate.sql.codec import change_between
 from snowgate.sql.routine_reader import read_routines
 from snowgate.sql.routines import mismatches
@@ -37,6 +41,8 @@ REFRESH_AT = 0.5
 RETRY_S = 2.0
 # The gate waits for the catalog after a DDL, but not for ever: the statement has run already.
 CHANGE_LIMIT_S = 4.0
+# More objects than these, and reading everything is as good.
+OBJECTS_AT_ONCE = 200
 
 
 class CatalogKeeper:
@@ -80,12 +86,19 @@ class CatalogKeeper:
         self._mismatches: frozenset[str] = frozenset()
         self._wanted = trio.Event()
         self._was_read = trio.Event()
-        # When the reading in force began: by trio's clock, and by the quarantine's marks.
+        # As it was read, without tags.
+        self._read = NOTHING
+        # When the last reading of everything began, by trio's clock; and the last reading at all,
+        # by the quarantine's marks.
         self._read_at_s = -float("inf")
         self._read_mark = 0
         # Why the last reading that failed did so.
         self._problem = "snowflake did not answer in time"
         self._wanted_mark = 0
+        # Readings that began before this are not put in force.
+        self._not_before = 0
+        # A change was heard of, and nobody knows of which objects.
+        self._whole_wanted = True
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read once, report readiness whether or not that worked, then keep it fresh."""
@@ -118,9 +131,13 @@ class CatalogKeeper:
 
     def _pause_s(self) -> float:
         """How long to wait for a wish before the next reading."""
+        done = self._fresh_s() > 0 and self._read_mark >= self._wanted_mark
+        return self._fresh_s() if done else RETRY_S
+
+    def _fresh_s(self) -> float:
+        """How long everything that was read is still new."""
         refresh_s = self._settings.max_age_s * REFRESH_AT
-        fresh = trio.current_time() - self._read_at_s < refresh_s
-        return refresh_s if fresh and self._read_mark >= self._wanted_mark else RETRY_S
+        return self._read_at_s + refresh_s - trio.current_time()
 
     async def changed(self, question: dict[str, Any]) -> dict[str, Any]:
         """Read the catalog again after a DDL, before its client goes on.
@@ -135,13 +152,16 @@ class CatalogKeeper:
         if temporary and not known:
             return {"ok": True}
         self._wanted_mark = mark = self._quarantine.mark()
+        self._whole_wanted |= not known
         self._wanted.set()
         with trio.move_on_after(CHANGE_LIMIT_S):
             # One reading serves all who asked before it began.
             while self._read_mark < mark:
                 await self._was_read.wait()
         if self._read_mark < mark and not known:
-            # What the DDL made of the tables is not known: nothing is judged by what they were.
+            # What the DDL made of the tables is not known: nothing is judged by what they were, and
+            # by no reading that began before.
+            self._not_before = mark
             self._current.replace_catalog(None)
         return {"ok": True}
 
@@ -185,20 +205,24 @@ class CatalogKeeper:
             await self._alert("registry-mismatch", detail)
 
     async def _try(self) -> None:
-        """Read the catalog; on failure what is in force stays."""
+        """Read the catalog, or what is due of it; on failure what is in force stays."""
         began_s, mark = trio.current_time(), self._quarantine.mark()
+        due = self._quarantine.due(mark)
+        named = 0 < len(due) <= OBJECTS_AT_ONCE and all(one.name for one in due)
+        whole = self._whole_wanted or self._fresh_s() <= 0 or not named
+        self._whole_wanted = False
         try:
-            databases, registry = self._settings.databases, self._current.policy.registry
-            read = await read_catalog(self._reader, databases)
-            found = await read_routines(self._reader, databases, registry)
-            read = read.replacing({}, routines=found)
-            await self._put(read)
+            read = await self._read_whole() if whole else await self._read_some(due)
+            await self._put(read, mark)
         except SnowgateError as error:
             self._problem = str(error)
+            self._whole_wanted |= whole
             log.warning("the catalog could not be read: %s", error)
             return
-        self._read_at_s, self._read_mark = began_s, mark
-        self._quarantine.read(mark)
+        self._read_mark = mark
+        if whole:
+            self._read_at_s = began_s
+        self._quarantine.read(mark, whole=whole)
         self._was_read.set()
         self._was_read = trio.Event()
         try:
@@ -207,11 +231,30 @@ class CatalogKeeper:
         except SnowgateError as error:
             log.warning("what was read could not be kept: %s", error)
 
-    async def _put(self, read: Catalog) -> None:
+    async def _read_whole(self) -> Catalog:
+        databases = self._settings.databases
+        read = await read_catalog(self._reader, databases)
+        return await self._with_routines(read)
+
+    async def _read_some(self, names: frozenset[ObjectName]) -> Catalog:
+        """What was read last, with these objects as they are now."""
+        ours = {one for one in names if one.database in self._settings.databases}
+        now = await read_objects(self._reader, ours)
+        read = self._read.replacing(
+            {one: now.tables.get(one) for one in ours}, {one: now.views.get(one) for one in ours}
+        )
+        return await self._with_routines(read)
+
+    async def _with_routines(self, read: Catalog) -> Catalog:
+        databases, registry = self._settings.databases, self._current.policy.registry
+        found = await read_routines(self._reader, databases, registry)
+        return replace(read, routines=found)
+
+    async def _put(self, read: Catalog, mark: int) -> None:
         """Put a catalog in force as it was read, with all its tags.
 
         Raises:
-            UpstreamError: Snowflake's tags cannot be read.
+            UpstreamError: Snowflake's tags cannot be read, or somebody changed something meanwhile.
             StoreError: A tag could not be kept.
         """
         policy = self._current.policy
@@ -239,7 +282,10 @@ class CatalogKeeper:
             self._watch.told(one)
         await self._tell_tags(said)
         await self._tell_mismatches(found)
+        if mark < self._not_before:
+            raise UpstreamError("catalog", "something changed while the catalog was read")
         # From here on nothing waits: labels moved meanwhile are on the catalog as well.
+        self._read = read
         catalog = self._labels.onto(found)
         present = self._current.catalog
         if present is None:

@@ -52,6 +52,9 @@ class _Entry:
     limit_s: float
     ended: int | None = None
 
+    def ended_before(self, mark: int) -> bool:
+        return self.ended is not None and self.ended < mark
+
 
 class ChangeTable(Protocol):
     """What is needed of the store."""
@@ -159,14 +162,26 @@ class Quarantine:
         """Note that a reading of the catalog begins."""
         return next(self._marks)
 
-    def read(self, mark: int) -> None:
-        """The catalog whose reading began at `mark` is in force: lift what had ended before."""
+    def due(self, mark: int) -> frozenset[ObjectName]:
+        """The objects of every statement that had ended before `mark`."""
+        return frozenset().union(
+            *(entry.names for entry in self._entries.values() if entry.ended_before(mark))
+        )
+
+    def read(self, mark: int, *, whole: bool = True) -> None:
+        """What was read from `mark` on is in force: lift what had ended before.
+
+        Args:
+            mark: When the reading began.
+            whole: Everything was read, not only what was `due`: that lifts as well what never had
+                an outcome and is too old.
+        """
         now_s = trio.current_time()
         for reference, entry in [*self._entries.items()]:
-            late = entry.ended is None and entry.limit_s <= now_s
+            late = whole and entry.ended is None and entry.limit_s <= now_s
             if late:
                 log.warning("a change of the catalog never had an outcome", extra={"of": reference})
-            if late or (entry.ended is not None and entry.ended < mark):
+            if late or entry.ended_before(mark):
                 del self._entries[reference]
                 self._over.add(reference)
         self._lifted.set()

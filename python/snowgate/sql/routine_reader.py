@@ -23,7 +23,7 @@ from snowgate.model.ports import UpstreamReader
 from snowgate.model.routine import Overload, RoutineKind, Vetted, parse_arguments
 from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Routines
-from snowgate.sql.catalog_reader import PURPOSE, cells, quoted
+from snowgate.sql.catalog_reader import PURPOSE, cells, constant, quoted
 from snowgate.sql.functions import builtins
 
 _LISTS = {
@@ -118,7 +118,7 @@ async def _bodies(
 def _get_ddl(name: ObjectName, overload: Overload) -> str:
     parts = ".".join(map(quoted, (name.database, name.schema, name.name)))
     arguments = ", ".join(overload.arguments or ())
-    return f"GET_DDL('{overload.kind.name}', {_text(f'{parts}({arguments})')})"
+    return f"GET_DDL('{overload.kind.name}', {constant(f'{parts}({arguments})')})"
 
 
 def _overload(
@@ -127,7 +127,3 @@ def _overload(
     schema, name, arguments, returns = cells(row, 4)
     found = Overload(kind, parse_arguments(arguments), returns)
     return ObjectName(database, schema, name), found
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -21,7 +21,7 @@ from snowgate.errors import UpstreamError
 from snowgate.model.ports import UpstreamReader
 from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog
-from snowgate.sql.catalog_reader import PURPOSE, cells, quoted
+from snowgate.sql.catalog_reader import PURPOSE, cells, constant, quoted
 from snowgate.sql.metadata import METADATA_SCHEMA
 
 # Snowflake plans a statement of that many branches in about a second.
@@ -59,7 +59,7 @@ async def read_assigned(
         UpstreamError: The view cannot be read: nobody knows what is tagged.
     """
     wanted = sorted(sources)
-    names = (_SOURCE.format(*map(_text, (t.database, t.schema, t.name))) for t in wanted)
+    names = (_SOURCE.format(*map(constant, (t.database, t.schema, t.name))) for t in wanted)
     try:
         rows = await reader.query(_ASSIGNED.format(sources=" OR ".join(names)), PURPOSE)
     except UpstreamError as error:
@@ -153,7 +153,7 @@ def _effective(objects: Sequence[ObjectName]) -> str:
         _EFFECTIVE.format(
             number=number,
             db=quoted(one.database),
-            name=_text(".".join(map(quoted, (one.database, one.schema, one.name)))),
+            name=constant(".".join(map(quoted, (one.database, one.schema, one.name)))),
         )
         for number, one in enumerate(objects)
     )
@@ -196,8 +196,3 @@ def _nearest(levels: Sequence[_Values]) -> _Values:
     for level in levels:
         merged.update(level)
     return merged
-
-
-def _text(value: str) -> str:
-    """A constant; Snowflake reads backslashes in one."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -178,6 +178,18 @@ class Underway:
         return [{"reference": one, "names": names} for one, names in self.rows.items()]
 
 
+def _shown(holds: Catalog, sql: str) -> Catalog:
+    """What a statement asks for, if it names objects."""
+    asked = re.findall(r"TABLE_SCHEMA = '(\w+)' AND TABLE_NAME IN \(([^)]*)\)", sql)
+    if not asked:
+        return holds
+    names = {(schema, one) for schema, listed in asked for one in re.findall(r"'(\w+)'", listed)}
+    return Catalog.of(
+        {key: one for key, one in holds.tables.items() if (key.schema, key.name) in names},
+        {key: text for key, text in holds.views.items() if (key.schema, key.name) in names},
+    )
+
+
 @dataclass
 class Snowflake:
     """An account whose catalog and tags can be read: one database, CRM, as a catalog says.
@@ -191,6 +203,7 @@ class Snowflake:
     holds: Catalog
     broken: bool = False
     reads: int = 0
+    whole_reads: int = 0
     # What GET_DDL returns, by its arguments as they are written.
     texts: dict[str, str] = field(default_factory=dict)
     # Set, and a reading waits until it is not.
@@ -203,9 +216,10 @@ class Snowflake:
     async def query(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
         assert purpose == "catalog"
         await trio.lowlevel.checkpoint()
-        holds = self.holds
+        holds = _shown(self.holds, sql)
         if ".COLUMNS" in sql:
             self.reads += 1
+            self.whole_reads += " IN (" not in sql
             if self.gate is not None:
                 await self.gate.wait()
         if self.broken:

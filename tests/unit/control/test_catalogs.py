@@ -13,13 +13,19 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snowgate.config import Catalog as Settings
-from snowgate.control.catalogs import CHANGE_LIMIT_S, CatalogKeeper
+from snowgate.control.catalogs import (
+    CHANGE_LIMIT_S,
+    OBJECTS_AT_ONCE,
+    RETRY_S,
+    CatalogKeeper,
+)
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
 from snowgate.control.last import LastCatalog
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import UNSETTLED_S, Quarantine
 from snowgate.control.references import TagReferences
+from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog
 
 from .doubles import Labelled, Ledger, Snowflake, Underway, catalog, current, name, table, tags_of
@@ -98,6 +104,7 @@ def outcome(reference: str, *, settled: bool = True) -> dict[str, Any]:
     }
 
 
+PII_OF_CRM = table("ID", "EMAIL", pii=["EMAIL"])
 CRM = catalog({"V": "select id from t"}, T=table("ID"), CUSTOMERS=table("ID", "EMAIL"))
 
 
@@ -172,6 +179,99 @@ async def test_after_a_ddl_its_client_goes_on_when_the_catalog_was_read(
         assert desk.now.catalog is not None
         assert len(desk.now.catalog.tables[name("T")].columns) == 2
         assert not desk.quarantine.names
+
+
+async def test_after_a_ddl_only_what_it_changed_is_read(mock_clock: MockClock) -> None:
+    async with keeping(CRM) as desk:
+        desk.quarantine.put("r-1", frozenset({name("T"), name("V"), name("NEW")}))
+        # Somebody else changes another table meanwhile; the timer finds that.
+        desk.snowflake.holds = CRM.replacing(
+            {name("T"): None, name("NEW"): table("A"), name("CUSTOMERS"): table("EMAIL", "X")},
+            {name("V"): "select a from new"},
+        )
+
+        await desk.keeper.changed(outcome("r-1"))
+
+        now = desk.now.catalog
+        assert now is not None
+        assert desk.snowflake.whole_reads == 1
+        assert now.tables == {name("NEW"): table("A"), name("CUSTOMERS"): PII_OF_CRM}
+        assert now.views == {name("V"): "select a from new"}
+        assert not desk.quarantine.names
+
+        mock_clock.jump(MAX_AGE_S / 2 + 1)
+        while desk.now.catalog is now:
+            # The store's thread may still be at work on the last reading.
+            await trio.to_thread.run_sync(time.sleep, 0.02)
+            mock_clock.jump(RETRY_S / 4)
+        assert desk.snowflake.whole_reads == 2
+        assert desk.now.catalog is not None
+        assert desk.now.catalog.tables[name("CUSTOMERS")] == table("EMAIL", "X", pii=["EMAIL"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {ObjectName("CRM", "PUBLIC", "")},
+        {name("T"), ObjectName("CRM", "", "")},
+        set[ObjectName](),
+        {name(f"T{at}") for at in range(OBJECTS_AT_ONCE + 1)},
+    ],
+    ids=["a schema", "a database", "nothing in particular", "very much"],
+)
+async def test_after_a_ddl_on_more_than_some_objects_everything_is_read(
+    autojump_clock: MockClock, names: set[ObjectName]
+) -> None:
+    async with keeping(CRM) as desk:
+        desk.quarantine.put("r-1", frozenset(names))
+        await desk.keeper.changed(outcome("r-1"))
+
+        assert desk.snowflake.whole_reads == 2
+        assert not desk.quarantine.names
+
+
+async def test_a_ddl_after_the_catalog_grew_too_old_brings_no_old_one_back(
+    autojump_clock: MockClock,
+) -> None:
+    async with keeping(CRM) as desk:
+        desk.snowflake.broken = True
+        await trio.sleep(MAX_AGE_S + 1)
+        assert desk.now.catalog is None
+
+        desk.snowflake.broken = False
+        desk.snowflake.holds = CRM.replacing({name("CUSTOMERS"): table("EMAIL", "X")})
+        desk.quarantine.put("r-1", T)
+        await desk.keeper.changed(outcome("r-1"))
+
+        assert desk.now.catalog is not None
+        assert desk.now.catalog.tables[name("CUSTOMERS")] == table("EMAIL", "X", pii=["EMAIL"])
+
+
+async def test_a_reading_that_began_before_an_unknown_change_is_not_put_in_force(
+    mock_clock: MockClock,
+) -> None:
+    async with keeping(CRM) as desk, trio.open_nursery() as nursery:
+        desk.snowflake.gate = gate = trio.Event()
+        mock_clock.jump(MAX_AGE_S / 2 + 0.1)
+        await wait_all_tasks_blocked()
+        assert desk.snowflake.reads == 2
+        nursery.start_soon(desk.keeper.changed, outcome("r-unknown"))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(CHANGE_LIMIT_S)
+        await wait_all_tasks_blocked()
+        assert desk.now.catalog is None
+
+        desk.snowflake.gate = second = trio.Event()
+        gate.set()
+        await wait_all_tasks_blocked()
+        assert desk.now.catalog is None
+
+        mock_clock.jump(RETRY_S)
+        await wait_all_tasks_blocked()
+        assert desk.snowflake.reads == 3
+        second.set()
+        await wait_all_tasks_blocked()
+        assert desk.now.catalog is not None
 
 
 async def test_a_ddl_that_failed_leaves_nothing_of_what_it_was_to_do(

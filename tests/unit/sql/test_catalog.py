@@ -15,7 +15,7 @@ from snowgate.model.statement import (
 from snowgate.policy.pattern import parse_pattern
 from snowgate.sql.analysis import analyse
 from snowgate.sql.catalog import Catalog, CatalogColumn, family_of_type
-from snowgate.sql.catalog_reader import read_catalog
+from snowgate.sql.catalog_reader import read_catalog, read_objects
 from snowgate.sql.values import Family
 
 PUBLIC = Namespace("CRM", "PUBLIC")
@@ -85,6 +85,21 @@ async def test_names_of_databases_are_quoted() -> None:
     await read_catalog(reader, ['A"; DROP'])
 
     assert all('FROM "A""; DROP".INFORMATION_SCHEMA.' in sql for sql in reader.asked)
+
+
+async def test_some_objects_are_read_by_their_exact_names() -> None:
+    odd = ObjectName("CRM", "it's", "a\\b")
+    reader = Reader(COLUMNS=[["PUBLIC", "T", "ID", "NUMBER"]], TABLES=[], VIEWS=[])
+
+    found = await read_objects(reader, {T, odd, ObjectName("CRM", "PUBLIC", "GONE")})
+
+    assert found.tables.keys() == {T}
+    asked = (
+        "WHERE (TABLE_SCHEMA = 'PUBLIC' AND TABLE_NAME IN ('GONE', 'T'))"
+        r" OR (TABLE_SCHEMA = 'it''s' AND TABLE_NAME IN ('a\\b')) ORDER BY"
+    )
+    assert len(reader.asked) == 3
+    assert all(asked in sql for sql in reader.asked)
 
 
 async def test_rows_of_another_form_are_an_error() -> None:
