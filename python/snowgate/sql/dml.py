@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from snowgate.model.statement import ObjectName
-from snowgate.sql import joins, tables
+from snowgate.sql import joins, rewrites, tables
 from snowgate.sql.catalog import CatalogColumn
 from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold, resolve
@@ -30,7 +30,7 @@ _UPDATE_PARTS = {"this", "expressions", "from_", "where"}
 _DELETE_PARTS = {"this", "using", "where"}
 _MERGE_PARTS = {"this", "using", "on", "whens"}
 _WHEN_PARTS = {"matched", "condition", "then"}
-_TABLE_PARTS = {"this", "db", "catalog", "alias", "joins"}
+_TABLE_PARTS = {"this", "db", "catalog", "alias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,11 @@ def _store(
         state.violate(Knob.COPY, "writes tagged values where nobody can tag them", UNKNOWN)
     missing = value.all_tags - column.tags
     state.launders |= missing
-    computed = value.shape is Shape.DERIVED and not (column.derived or _reworks(expression, name))
+    computed = value.shape is Shape.DERIVED and not column.derived
+    if computed and not missing and rewrites.only_rewrites(expression, name):
+        # Its values stay whole, and who sees them in clear may do that.
+        computed = False
+        rewrites.check(state, expression, value)
     if missing or value.unknown or computed:
         before = state.moved.get((target.name, name), CLEAN)
         state.moved[target.name, name] = derived([before, value])
@@ -171,13 +175,6 @@ def _store(
         )
     if column.type:
         check_common(state, [value, Value(family=column.family)])
-
-
-def _reworks(expression: exp.Expr | None, name: str) -> bool:
-    """Whether a column is only rewritten, as in `SET email = TRIM(LOWER(email))`."""
-    if expression is None or expression.find(exp.Query) is not None:
-        return False
-    return all(fold(column) == name for column in expression.find_all(exp.Column))
 
 
 def _insert_all(walk: Walk, node: exp.MultitableInserts) -> Written:

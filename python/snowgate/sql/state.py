@@ -132,14 +132,14 @@ class State:
                 "unparsed", "the statement takes too many steps to analyse", "split the statement"
             )
 
-    def violate(self, knob: Knob, reason: str, *values: Value) -> None:
+    def violate(self, knob: Knob, reason: str, *values: Value, remedy: str = "") -> None:
         """Record that `values`, at least one of them tainted, would be revealed."""
         cause = derived(values)
         # A violation of unknown origin names no tag: it could concern any.
         tags = frozenset() if cause.unknown else cause.all_tags
         if cause.unknown:
             reason = f"{reason}; a column that the catalog does not know counts as tagged"
-        self.violations.add(Violation(knob.value, reason, knob.remedy, tags))
+        self.violations.add(Violation(knob.value, reason, remedy or knob.remedy, tags))
 
     def touch(self, value: Value) -> Value:
         """Note the tags of a column that is referred to, and return it."""
