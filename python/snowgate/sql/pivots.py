@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import constants
+from snowgate.sql import constants, parts
 from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold
 from snowgate.sql.relations import Column, Relation, Scope, Source
 from snowgate.sql.state import Knob, unreadable
 from snowgate.sql.values import Family, Shape, Value, clean, derived, family_of
+from snowgate.sql.windows import check_order
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -49,6 +50,7 @@ def _pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Rel
     for field in node.args.get("fields") or ():
         if not isinstance(field, exp.In):
             raise unreadable("a pivot")
+        parts.check(field)
         key = walk.value(field.this, scope)
         keys.append(key)
         used |= {fold(column) for column in field.this.find_all(exp.Column)}
@@ -67,14 +69,16 @@ def _pivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> Rel
             )
     value = derived([aggregates, *keys], aggregates.family)
     if dynamic:
-        return Relation(kept, open=True, rest=derived([value, relation.rest]))
-    return Relation((*kept, *(Column(None, value) for _ in range(width))))
+        rest = derived([value, relation.rest])
+        return Relation(kept, open=True, rest=rest, rows=relation.rows)
+    made = (Column(None, value) for _ in range(width))
+    return Relation((*kept, *made), rows=relation.rows)
 
 
 def _is_constant(field: exp.In) -> bool:
-    if field.args.get("query") is not None or field.args.get("field") is not None:
-        return False
-    return all(isinstance(_plain(item), _CONSTANTS) for item in field.expressions)
+    return not field.args.get("query") and all(
+        isinstance(_plain(item), _CONSTANTS) for item in field.expressions
+    )
 
 
 def _plain(node: exp.Expr) -> exp.Expr:
@@ -91,8 +95,19 @@ def _count_constants(walk: Walk, field: exp.In, key: Value) -> None:
 
 def _check_names(walk: Walk, field: exp.In, key: Value, scope: Scope) -> None:
     query = field.args.get("query")
-    found = [] if query is None else [walk.query(query, scope).everything()]
-    value = derived([key, *found])
+    found = [key]
+    for item in [*field.expressions, *([] if query is None else [query])]:
+        named = _plain(item)
+        if isinstance(named, exp.Query):
+            relation = walk.query(named, scope)
+            found += [relation.everything(), Value(relation.rows)]
+        elif isinstance(named, exp.PivotAny):
+            for one in named.this.expressions if named.this else ():
+                parts.check(one)
+                check_order(walk, walk.value(one.this, scope))
+        else:
+            found.append(walk.value(named, scope))
+    value = derived(found)
     if value.touched:
         walk.state.violate(Knob.ROWS, "makes column names out of a tagged column", value)
 
@@ -106,6 +121,9 @@ def _unpivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> R
             field.this, (exp.Identifier, exp.Column)
         ):
             raise unreadable("an unpivot")
+        parts.check(field)
+        if field.find(exp.Query) is not None:
+            raise unreadable("a query in an unpivot")
         names.append(fold(field.this))
         for item in field.expressions:
             for column in item.find_all(exp.Column):
@@ -117,4 +135,5 @@ def _unpivot(walk: Walk, node: exp.Pivot, relation: Relation, scope: Scope) -> R
     columns = [column for column in relation.columns if column.name not in used]
     columns += [Column(name, clean(Family.TEXT)) for name in names]
     columns += [Column(fold(item), value) for item in node.expressions]
-    return Relation(tuple(columns), relation.open, derived([relation.rest, value]))
+    rest = derived([relation.rest, value])
+    return Relation(tuple(columns), relation.open, rest, relation.rows)

@@ -6,6 +6,7 @@ tagged values: their number is an output (F3).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -222,7 +223,7 @@ def _reshaped(walk: Walk, node: exp.Expr, item: Source, scope: Scope) -> Source:
         extra = (("METADATA$ACTION", Family.TEXT), ("METADATA$ISUPDATE", Family.BOOL))
         added = [Column(name, clean(family)) for name, family in extra]
         added.append(Column("METADATA$ROW_ID", clean(Family.TEXT)))
-        relation = Relation((*relation.columns, *added), relation.open, relation.rest)
+        relation = replace(relation, columns=(*relation.columns, *added))
     for part in ("when", "changes", "sample"):
         clause = node.args.get(part)
         if clause is not None:
