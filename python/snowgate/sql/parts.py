@@ -10,7 +10,9 @@ from sqlglot import exp
 
 from snowgate.sql.state import unreadable
 
+_NOTHING: frozenset[str] = frozenset()
 _ONLY_THIS = frozenset({"this"})
+_ONLY_EXPRESSION = frozenset({"expression"})
 _READ: dict[type, frozenset[str]] = {
     exp.Column: frozenset({"this", "table", "db", "catalog"}),
     exp.Paren: _ONLY_THIS,
@@ -43,6 +45,21 @@ _READ: dict[type, frozenset[str]] = {
     exp.Where: _ONLY_THIS,
     exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: _ONLY_THIS,
+    exp.If: frozenset({"this", "true"}),
+    exp.Lambda: frozenset({"this", "expressions"}),
+    exp.Parameter: _ONLY_THIS,
+    exp.CurrentDate: _NOTHING,
+    exp.CurrentTime: _NOTHING,
+    exp.CurrentTimestamp: _NOTHING,
+    exp.Localtime: _NOTHING,
+    exp.Localtimestamp: _NOTHING,
+    exp.CurrentUser: _NOTHING,
+    exp.Distinct: frozenset({"expressions"}),
+    exp.Group: frozenset({"expressions", "grouping_sets", "cube", "rollup"}),
+    exp.Limit: frozenset({"expression", "limit_options"}),
+    exp.Fetch: frozenset({"count", "limit_options"}),
+    exp.Offset: _ONLY_EXPRESSION,
+    exp.TableSample: frozenset({"method", "percent", "rows", "size", "seed"}),
 }
 
 

@@ -112,6 +112,7 @@ class Scope:
     ctes: dict[str, Relation] = field(default_factory=dict)
     aliases: dict[str, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
+    later: frozenset[str] = NO_TAGS  # aliases of outputs that are not walked yet
     pseudo: bool = False  # CONNECT BY: LEVEL and its kin are columns
 
     def chain(self) -> Iterator[Scope]:
@@ -170,6 +171,9 @@ class Scope:
         alias = self.aliases.get(name)
         if alias is not None and alias not in found:
             found.append(alias)
+        if not found and name in self.later:
+            # It can mean an output further right, before anything of the queries around.
+            return [self.everything()]
         return found or [source.relation.rest for source in self.sources if source.relation.open]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import joins, matches
+from snowgate.sql import joins, matches, parts
 from snowgate.sql.functions import Role, builtins
 from snowgate.sql.names import fold
 from snowgate.sql.relations import Column, Relation, Scope, Source, rows_of
@@ -52,12 +52,15 @@ def select(walk: Walk, node: exp.Select, scope: Scope) -> Relation:
     args = node.args
     if not node.expressions:
         raise unreadable("a query without outputs")
+    aliases = [_alias(item) for item in node.expressions]
+    scope.later = frozenset(name for name in aliases if name is not None)
     _sources(walk, node, scope)
     rows = rows_of(source.relation for source in scope.sources)
     connect = args.get("connect")
     scope.pseudo = connect is not None
     outputs = _Outputs(walk, scope)
-    for item in node.expressions:
+    for at, item in enumerate(node.expressions, start=1):
+        scope.later = frozenset(name for name in aliases[at:] if name is not None)
         outputs.add(item)
     for clause in ("where", "having", "qualify"):
         predicate = args.get(clause)
@@ -68,7 +71,9 @@ def select(walk: Walk, node: exp.Select, scope: Scope) -> Relation:
     group = args.get("group")
     if group is not None:
         _check_group(walk, group, outputs, scope)
-    if args.get("distinct"):
+    distinct = args.get("distinct")
+    if distinct:
+        parts.check(distinct)
         _check_distinct(walk, outputs)
     single = (not scope.sources or _aggregates(node)) and group is None
     relation = Relation(
@@ -160,11 +165,16 @@ class _Outputs:
 
 def _output_name(item: exp.Expr) -> str | None:
     """The name of an output as Snowflake returns it; None where it makes one up."""
-    if isinstance(item, exp.Alias):
-        return fold(item.args["alias"])
+    alias = _alias(item)
+    if alias is not None:
+        return alias
     if isinstance(item, exp.Column) and isinstance(item.this, exp.Identifier):
         return fold(item)
     return None
+
+
+def _alias(item: exp.Expr) -> str | None:
+    return fold(item.args["alias"]) if isinstance(item, exp.Alias) else None
 
 
 def _like(literal: exp.Expr | None) -> re.Pattern[str] | None:
@@ -190,6 +200,7 @@ def _check_recursion(walk: Walk, connect: exp.Connect, scope: Scope) -> None:
 
 def _check_group(walk: Walk, group: exp.Group, outputs: _Outputs, scope: Scope) -> None:
     """A raw tagged key tells how often its values occur, as COUNT does; a computed one more."""
+    parts.check(group)
     keys: list[Value] = []
     waiting = [*group.expressions]
     for part in ("grouping_sets", "cube", "rollup"):
@@ -231,6 +242,7 @@ def modified(walk: Walk, node: exp.Expr, relation: Relation, scope: Scope) -> Re
         clause = node.args.get(part)
         if clause is None:
             continue
+        parts.check(clause)
         for inner in clause.args.values():
             if not isinstance(inner, exp.Expr) or isinstance(inner, exp.LimitOptions):
                 continue
@@ -248,24 +260,18 @@ def modified(walk: Walk, node: exp.Expr, relation: Relation, scope: Scope) -> Re
 def _check_order_by(
     walk: Walk, node: exp.Expr, order: exp.Order, relation: Relation, scope: Scope
 ) -> None:
+    parts.check(order)
+    # Names after a set operation or a bracket are those of its outputs.
+    outputs = Scope(scope.parent, [Source(None, relation)], ctes=scope.ctes)
+    seen = scope if isinstance(node, exp.Select) else outputs
     for item in order.expressions:
+        parts.check(item)
         key = item.this
         if isinstance(key, exp.Column) and key.name.upper() == "ALL" and not key.args.get("table"):
             check_order(walk, relation.everything())
             continue
         value = _ordinal(key, relation.columns)
-        if value is None and not isinstance(node, exp.Select):
-            value = _of_outputs(walk, key, relation, scope)
-        check_order(walk, walk.value(key, scope) if value is None else value)
-
-
-def _of_outputs(walk: Walk, key: exp.Expr, relation: Relation, scope: Scope) -> Value:
-    """A key after a set operation or a bracket: its names are those of the outputs."""
-    if isinstance(key, exp.Column):
-        named = relation.find(fold(key))
-        return relation.everything() if named is None else named
-    outputs = Scope(parent=scope.parent, sources=[Source(None, relation)], ctes=scope.ctes)
-    return walk.value(key, outputs)
+        check_order(walk, walk.value(key, seen) if value is None else value)
 
 
 def _ordinal(key: exp.Expr, columns: tuple[Column, ...] | list[Column]) -> Value | None:
