@@ -88,7 +88,7 @@ def _explained(tree: exp.Expr) -> Counter[str]:
         elif node.args.get("columns") and node.this is not None:
             names[fold(node.this)] += 1
     for pivot in tree.find_all(exp.Pivot):
-        # `UNPIVOT INCLUDE NULLS (…)`
+        # `UNPIVOT INCLUDE NULLS (…)`, `PIVOT(… DEFAULT ON NULL (…))`
         names["NULLS"] += pivot.args.get("include_nulls") is not None
         # `DEFAULT ON NULL (…)`
         names["NULL"] += isinstance(pivot.args.get("default_on_null"), exp.Expr)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from snowgate.sql import columns, conversions, magnitude, routines, sizes
+from snowgate.sql import columns, conversions, magnitude, parts, routines, sizes
 from snowgate.sql.functions import Effect, Function, Role, builtins
 from snowgate.sql.names import dynamic_name, fold
 from snowgate.sql.relations import Scope
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
 
 # They show how many raw values there are, which is let go (F2).
-_COUNTS = frozenset({"COUNT", "APPROX_COUNT_DISTINCT"})
+COUNTS = frozenset({"COUNT", "APPROX_COUNT_DISTINCT", "HLL"})
 # What they evaluate depends on what they evaluated before.
 _LAZY = frozenset({"IFF", "COALESCE", "NVL", "IFNULL", "NVL2", "DECODE"})
 # Arguments that are date parts when they are bare words: DATEADD(day, …).
@@ -75,7 +75,7 @@ def call(walk: Walk, node: exp.Anonymous, scope: Scope) -> Value:
     if conversions.is_fold(node):
         return _fold(name, walk.value(nodes[0], scope))
     values = _evaluate(walk, name, nodes, scope)
-    if name in _COUNTS and all(_counted(value) for value in values):
+    if name in COUNTS and all(_counted(value) for value in values):
         return clean(Family.NUMBER)
     if name in ("IFF", "COUNT_IF"):
         conversions.check_boolean(walk.state, values[:1])
@@ -168,6 +168,7 @@ def _evaluate(walk: Walk, name: str, nodes: list[exp.Expr], scope: Scope) -> lis
     # A lambda sees the elements of the other arguments.
     elements = derived(values)
     for node in lambdas:
+        parts.check(node)
         inner = Scope(parent=scope)
         inner.parameters = {fold(parameter): elements for parameter in node.expressions}
         values.append(walk.value(node.this, inner))

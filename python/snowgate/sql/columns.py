@@ -13,7 +13,7 @@ from sqlglot import exp
 from snowgate.sql import routines
 from snowgate.sql.names import dynamic_name, fold, parse_name
 from snowgate.sql.relations import Scope, Source
-from snowgate.sql.state import unreadable
+from snowgate.sql.state import Knob, unreadable
 from snowgate.sql.values import Family, Value, clean, derived
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def column(walk: Walk, node: exp.Column, scope: Scope) -> Value:
     prefix = fold(table)
     if name == "NEXTVAL" and not scope.source(prefix):
         walk.state.changes = True
+        if walk.state.control.touched:
+            walk.state.violate(
+                Knob.ROWS, "advances a sequence on account of a tagged column", walk.state.control
+            )
         return clean(Family.NUMBER)
     return walk.state.touch(scope.qualified(prefix, name))
 

@@ -41,6 +41,8 @@ _CONSTANT_CASTS = {
     Family.TIME: re.compile(r"\d{4}-[01]\d-[0-3]\d([ T][0-2]\d:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?)?"),
     Family.BOOL: re.compile(r"true|false", re.IGNORECASE),
 }
+# CHAR is VARCHAR(1), where VARCHAR is as long as can be.
+_ONE_CHARACTER = frozenset({"CHAR", "NCHAR"})
 _NARROWED = frozenset({Family.NUMBER, Family.TEXT, Family.BINARY})
 # Functions whose first argument must be an array or an object: a variant that is none is an error.
 _OF_CONTAINER_NAMES = """
@@ -94,6 +96,12 @@ def check_boolean(state: State, values: Sequence[Value]) -> None:
     fail_if(state, loose, "uses a tagged column that is no truth value as a condition")
 
 
+def check_index(state: State, values: Sequence[Value]) -> None:
+    """Text that looks up an element of an array is converted to a number."""
+    loose = [value for value in values if value.family in LOOSE]
+    fail_if(state, loose, "looks up an element by a tagged text, which need not be a number")
+
+
 def check_division(state: State, divisor: exp.Expr, values: Sequence[Value]) -> None:
     """A divisor can be zero."""
     if not _never_zero(divisor):
@@ -112,11 +120,13 @@ def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
     if Family.NULL in (source, target):
         return
     # NUMBER(3, 0), VARCHAR(3): what does not fit is an error.
-    narrowing = target in _NARROWED and bool(node.args["to"].args.get("expressions"))
+    name = str(node.args["to"].this.value).upper()
+    narrowing = name in _ONE_CHARACTER or (
+        target in _NARROWED and bool(node.args["to"].args.get("expressions"))
+    )
     # A binary need not be UTF-8, which a session may ask for.
     if target is Family.TEXT and not narrowing and source is not Family.BINARY:
         return
-    name = str(node.args["to"].this.value).upper()
     # Not every moment has a time of day.
     if (source, target) in _SAFE and not narrowing and name != "TIME":
         return
@@ -178,8 +188,14 @@ def _by_place(name: str, values: Sequence[Value]) -> Iterator[Value]:
             if value.family in LOOSE and not value.comparable and not value.container:
                 yield value
     if name in ("TO_CHAR", "TO_VARCHAR") and values[1:]:
-        # Not every binary is UTF-8.
-        yield from (v for v in values[:1] if v.family in (Family.BINARY, Family.ANY))
+        # Not every binary is UTF-8, and a text with a format is converted to what has formats.
+        yield from (v for v in values[:1] if v.family in LOOSE or v.family is Family.BINARY)
+    if name.startswith("BIT"):
+        # Binaries must be of one length.
+        yield from (value for value in values if value.family is Family.BINARY)
+    if name == "GET":
+        # An array's elements have numbers.
+        yield from (value for value in values[1:] if value.family in LOOSE)
     if name in ("LIKE", "ILIKE") and values[2:]:
         # A pattern that ends with the escape is invalid.
         yield from values[1:]
@@ -255,7 +271,8 @@ def constant_family(node: exp.Expr, state: State) -> Family | None:
             return Family.ANY
         case exp.Neg() | exp.Paren():
             return constant_family(node.this, state)
-        case exp.Cast():
+        # One with a collation is equal to more than itself.
+        case exp.Cast() if not node.args["to"].args.get("collate"):
             known = constant_family(node.this, state)
             return None if known is None else target_family(node)
         case exp.DPipe():

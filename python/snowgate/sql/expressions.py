@@ -196,6 +196,7 @@ def _case(walk: Walk, node: exp.Case, scope: Scope) -> Value:
     conditions = [] if subject is None else [walk.value(subject, scope)]
     results: list[Value] = []
     for branch in node.args["ifs"]:
+        parts.check(branch)
         with state.under(*conditions):
             conditions.append(walk.value(branch.args["this"], scope))
         with state.under(*conditions):
@@ -232,6 +233,14 @@ def _extract(walk: Walk, node: exp.Extract, scope: Scope) -> Value:
 
 def _position(walk: Walk, node: exp.StrPosition, scope: Scope) -> Value:
     return derived(_values(walk, node.iter_expressions(), scope), Family.NUMBER)
+
+
+def _element(walk: Walk, node: exp.Bracket, scope: Scope) -> Value:
+    """`x[i]`: of an array, a text that is no number is an error."""
+    indexes = [item for item in node.expressions if not isinstance(item, exp.Literal)]
+    values = _values(walk, indexes, scope)
+    conversions.check_index(walk.state, values)
+    return derived([_inner(walk, node, scope), *values], Family.VARIANT)
 
 
 def _path(walk: Walk, node: exp.JSONExtract, scope: Scope) -> Value:
@@ -334,7 +343,7 @@ _HANDLERS: dict[type, Handler] = {
     exp.Extract: _extract,
     exp.StrPosition: _position,
     exp.JSONExtract: _path,
-    exp.Bracket: _derived(Family.VARIANT),
+    exp.Bracket: _element,
     exp.Slice: _derived(Family.VARIANT),
     exp.Array: _container,
     exp.Struct: _container,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from snowgate.sql import parts
-from snowgate.sql.calls import name_of
+from snowgate.sql.calls import COUNTS, name_of
+from snowgate.sql.conversions import fail_if
 from snowgate.sql.relations import Scope
 from snowgate.sql.state import Knob
 from snowgate.sql.values import NO_TAGS, Shape, Value, derived
@@ -34,14 +35,18 @@ def window(walk: Walk, node: exp.Window, scope: Scope) -> Value:
     keys: list[Value] = []
     order = node.args.get("order")
     if order is not None:
+        parts.check(order)
         for item in order.expressions:
+            parts.check(item)
             keys.append(walk.value(item.this, scope))
             check_order(walk, keys[-1])
     spec = node.args.get("spec")
+    limits: list[Value] = []
     if spec is not None:
         parts.check(spec)
-    bounds = [] if spec is None else [spec.args.get("start"), spec.args.get("end")]
-    limits = [walk.value(bound, scope) for bound in bounds if isinstance(bound, exp.Expr)]
+        bounds = (spec.args.get("start"), spec.args.get("end"))
+        limits = [walk.value(bound, scope) for bound in bounds if isinstance(bound, exp.Expr)]
+        fail_if(walk.state, limits, "sizes the frame of a window by a tagged column")
     if _counts(node.this) and not inner.touched:
         grouping = NO_TAGS
     return derived([inner, *keys, *limits, Value(grouping=grouping)], inner.family)
@@ -54,4 +59,4 @@ def check_order(walk: Walk, value: Value) -> None:
 
 
 def _counts(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Anonymous) and name_of(node) in ("COUNT", "APPROX_COUNT_DISTINCT")
+    return isinstance(node, exp.Anonymous) and name_of(node) in COUNTS
