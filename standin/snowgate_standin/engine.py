@@ -8,6 +8,7 @@ import re
 import threading
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import sqlglot
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
+from fakesnow.transforms.merge import operations
 from sqlglot import exp
 
 from snowgate_standin import SERVER_VERSION, data, encode, history, local, routines
@@ -40,6 +42,7 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
 _MARK = re.compile(r"standin:wait=(\d+(?:\.\d+)?)")
+_MERGE_ACTIONS = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
 _DML = {exp.Insert: 0x3100, exp.Update: 0x3200, exp.Delete: 0x3300, exp.Merge: 0x3400}
 _CHANGES = (exp.Create, exp.Drop, exp.Alter, exp.Comment, exp.TruncateTable)
 _STATS = {"inserted": "numRowsInserted", "updated": "numRowsUpdated", "deleted": "numRowsDeleted"}
@@ -261,6 +264,8 @@ class Engine:
             session.in_transaction = True
         rows = job.batch if job.batch is not None else [job.binds]
         cursor = FakeSnowflakeCursor(connection, duck)
+        if isinstance(prepared, exp.Merge) and job.batch is None:
+            return _merged(cursor, duck, prepared, job.binds)
         changed = 0
         for values in rows:
             for part in cursor._transform_explode(prepared.copy()):
@@ -446,6 +451,28 @@ def _type_id(expression: exp.Expression) -> int:
     if isinstance(expression, _CHANGES):
         return local.DDL
     return local.ALTER_SESSION
+
+
+def _merged(cursor: FakeSnowflakeCursor, duck: Any, merge: exp.Merge, binds: Any) -> Result:
+    """Run MERGE as DuckDB's own.
+
+    fakesnow takes it apart into statements of which one writes to a second database, so that it
+    runs in no transaction, and in which a column of the source is ambiguous.
+    """
+    transformed = cursor._transform(merge.copy(), binds)
+    values = list(binds) if binds and transformed.find(exp.Placeholder) else None
+    sql = f"{transformed.sql(dialect='duckdb')} RETURNING merge_action"
+    done = Counter(action for (action,) in duck.execute(sql, values).fetchall())
+    table = pa.table(
+        {
+            f"number of rows {word}": [done[action]]
+            for word, action in _MERGE_ACTIONS.items()
+            if operations(merge)[word]
+        }
+    )
+    columns = tuple(of_arrow(field) for field in table.schema)
+    stats = _stats(merge, table)
+    return Result(columns, encode.normalise(table), _DML[exp.Merge], stats=stats)
 
 
 def _stats(expression: exp.Expression, table: pa.Table) -> dict[str, int] | None:

@@ -55,6 +55,26 @@ def test_ddl_and_dml_are_really_executed(etl: Any) -> None:
     etl.execute("DROP SCHEMA CRM.WORK")
 
 
+def test_a_merge_counts_what_it_did_and_runs_in_a_transaction(etl: Any) -> None:
+    """As dbt writes it: columns of the source without its name, which the target has too."""
+    etl.execute("CREATE TABLE MINE (ID INT, AMOUNT INT)")
+    etl.execute("INSERT INTO MINE VALUES (1, 1), (2, 2), (4, 4)")
+    etl.execute("BEGIN")
+    etl.execute(
+        "merge into mine as D using (select 2 as id, 20 as amount union all select 3, 30"
+        " union all select 4, null) as S on ((S.id = D.id))"
+        " when matched and S.amount is null then delete"
+        ' when matched then update set "AMOUNT" = S."AMOUNT"'
+        ' when not matched then insert ("ID", "AMOUNT") values ("ID", "AMOUNT")'
+    )
+    names = [each.name for each in etl.description]
+    assert names == [f"number of rows {done}" for done in ("inserted", "updated", "deleted")]
+    assert etl.fetchall() == [(1, 1, 1)]
+    etl.execute("COMMIT")
+    assert etl.execute("SELECT * FROM MINE ORDER BY 1").fetchall() == [(1, 1), (2, 20), (3, 30)]
+    etl.execute("DROP TABLE MINE")
+
+
 def test_a_transaction_rolls_back(etl: Any) -> None:
     etl.execute("CREATE TABLE TX (A INT)")
     etl.execute("BEGIN")
