@@ -39,8 +39,9 @@ def bodies(head: StatementHead, state: State) -> list[str | Statement]:
     match head.object_kind:
         case "TASK":
             body = after_word(head.rest, "AS")
-            conditions = _condition(head.rest, "WHEN", "AS")
-            found = [] if body is None else [*conditions, body.strip()]
+            # A body has a WHEN of its own where it is a MERGE.
+            before = head.rest.removesuffix(body or "")
+            found = [] if body is None else [*_condition(before, "WHEN", "AS"), body.strip()]
         case "ALERT":
             body = after_word(head.rest, "THEN")
             found = [] if body is None else [*_condition(head.rest, "IF", "THEN"), body.strip()]
