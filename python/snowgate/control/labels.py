@@ -7,6 +7,7 @@ statement that failed leaves a label too many, which only hides more.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
@@ -93,7 +94,11 @@ class Labels:
 
 
 def _labelled(table: Table) -> bool:
-    return table.opaque or any(c.tags or c.derived or c.unknown for c in table.columns)
+    return (
+        table.opaque
+        or bool(table.fed_by)
+        or any(c.tags or c.derived or c.unknown for c in table.columns)
+    )
 
 
 def _only_labels(table: Table) -> Table:
@@ -103,7 +108,8 @@ def _only_labels(table: Table) -> Table:
         for c in table.columns
         if c.tags or c.derived or c.unknown
     )
-    return Table(tuple(sorted(columns, key=lambda column: column.name)), table.opaque)
+    ordered = tuple(sorted(columns, key=lambda column: column.name))
+    return replace(table, columns=ordered)
 
 
 def _both(new: Table, old: Table) -> Table:
@@ -111,7 +117,7 @@ def _both(new: Table, old: Table) -> Table:
     merged = united(new, old)
     names = {column.name for column in merged.columns}
     rest = tuple(column for column in old.columns if column.name not in names)
-    return Table(merged.columns + rest, new.opaque or old.opaque)
+    return Table(merged.columns + rest, new.opaque or old.opaque, merged.fed_by)
 
 
 def written(table: Table) -> dict[str, object]:
@@ -126,7 +132,8 @@ def written(table: Table) -> dict[str, object]:
         }
         for column in table.columns
     ]
-    return {"columns": columns, "opaque": table.opaque}
+    fed_by = [[name.database, name.schema, name.name] for name in sorted(table.fed_by)]
+    return {"columns": columns, "opaque": table.opaque, "fed_by": fed_by}
 
 
 def read_row(body: Mapping[str, Any]) -> tuple[ObjectName, Table]:
@@ -146,6 +153,9 @@ def read_row(body: Mapping[str, Any]) -> tuple[ObjectName, Table]:
             )
             for column in body["columns"]
         )
-        return ObjectName(*map(str, body["name"])), Table(columns, bool(body["opaque"]))
+        # Rows of earlier versions do not say what feeds a table.
+        fed_by = frozenset(ObjectName(*map(str, name)) for name in body.get("fed_by", ()))
+        name = ObjectName(*map(str, body["name"]))
+        return name, Table(columns, bool(body["opaque"]), fed_by)
     except (KeyError, TypeError) as error:
         raise StoreError("a stored table has another form") from error

@@ -13,23 +13,27 @@ wrong on the way is a refusal too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
-from snowgate.model.statement import Namespace, Refusal, Statement, StatementClass
+from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
 from snowgate.sql import (
+    alterations,
     callees,
     code,
     constants,
     ddl,
     dml,
     files,
+    flows,
+    policies,
     routines,
     slots,
     stored,
+    tables,
     temporary,
 )
 from snowgate.sql.catalog import NOTHING, Catalog
@@ -59,12 +63,14 @@ class Examined:
         catalog: What exists if it succeeds, with tags moved. A name that is renamed or dropped
             keeps its entry: only reading the catalog again takes something away.
         own: Temporary objects of the session if it succeeds.
+        bases: Objects it reads, and those that views among them read.
     """
 
     statement: Statement
     namespace: Namespace
     catalog: Catalog
     own: Catalog
+    bases: frozenset[ObjectName] = frozenset()
 
 
 def analyse(
@@ -154,6 +160,7 @@ class _Given:
 
     def changed(self, head: StatementHead, statement: Statement, after: Catalog) -> Examined:
         both = (self.shared, self.own)
+        after = flows.flowed(self.catalog, after)
         catalogs = temporary.split(head, self.namespace, both, self.catalog, after)
         return Examined(statement, self.namespace, *catalogs)
 
@@ -226,9 +233,8 @@ def _query(head: StatementHead, given: _Given) -> Examined:
         columns = tuple(column.output() for column in relation.columns)
     elif relation.everything().unknown and not state.unknown:
         raise unreadable("how many columns the result has, and where they come from,")
-    return given.unchanged(
-        replace(statement, columns=columns, query=True, read_only=not state.changes)
-    )
+    found = replace(statement, columns=columns, query=True, read_only=not state.changes)
+    return replace(given.unchanged(found), bases=frozenset(state.bases))
 
 
 def _refuse_stage(head: StatementHead) -> None:
@@ -274,7 +280,8 @@ def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
         writes=tuple(sorted(set(written.targets))),
         unbounded=written.unbounded,
     )
-    return given.changed(head, statement, ddl.after_dml(given.catalog, state))
+    examined = given.changed(head, statement, ddl.after_dml(given.catalog, state))
+    return replace(examined, bases=frozenset(state.bases))
 
 
 def _explain(head: StatementHead, given: _Given) -> Examined:
@@ -330,15 +337,23 @@ def _call(head: StatementHead, given: _Given) -> Examined:
 
 def _code(head: StatementHead, given: _Given) -> Examined:
     """Code is judged by its body as if it ran now, in another session, where it lives (F18)."""
-    given = given.for_others()
+    own, given = given.own, given.for_others()
     place = ddl.places(head, given.namespace).writes
     for name in place:
         routines.check_target(head, given.catalog, name)
         given = replace(given, namespace=Namespace(name.database, name.schema))
-    bodies = [
-        body if isinstance(body, Statement) else _examine(body, given, MAX_DEPTH).statement
-        for body in code.bodies(head, given.state())
-    ]
+    bodies: list[Statement] = []
+    bases: set[ObjectName] = set()
+    for text in code.bodies(head, given.state()):
+        if isinstance(text, Statement):
+            bodies.append(text)
+            continue
+        examined = _examine(text, given, MAX_DEPTH)
+        bodies.append(examined.statement)
+        bases |= examined.bases
+        # It will do so when nobody judges it.
+        given = replace(given, catalog=examined.catalog, shared=examined.catalog)
+    written = {name for body in bodies for name in body.writes}
     for body in bodies:
         if body.kind not in code.JUDGED:
             raise code.not_judged()
@@ -347,7 +362,7 @@ def _code(head: StatementHead, given: _Given) -> Examined:
         head.verb,
         head.object_kind,
         reads=tuple(sorted({name for body in bodies for name in body.reads})),
-        writes=tuple(sorted({*place, *(name for body in bodies for name in body.writes)})),
+        writes=tuple(sorted({*place, *written})),
         tags=frozenset().union(*(body.tags for body in bodies)),
         launders=frozenset().union(*(body.launders for body in bodies)),
         violations=tuple(dict.fromkeys(v for body in bodies for v in body.violations)),
@@ -356,7 +371,10 @@ def _code(head: StatementHead, given: _Given) -> Examined:
         calls=tuple(sorted({name for body in bodies for name in body.calls})),
         compared=constants.without_binds(one for body in bodies for one in body.compared),
     )
-    return given.unchanged(statement)
+    fed = given.catalog
+    for name in sorted(written):
+        fed = flows.fed(fed, [name], bases - {name})
+    return replace(given.unchanged(statement), catalog=fed, own=own)
 
 
 def _unload(head: StatementHead, given: _Given) -> Examined:
@@ -392,8 +410,20 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
     for source in named.reads:
         state.reads.add(source)
         state.tags |= given.catalog.tags_in(source)
+    after = ddl.after_ddl(head, given.namespace, given.catalog, body)
+    if head.verb == "CREATE" and head.object_kind in flows.FED:
+        after = flows.fed(after, named.writes, _sources(named.reads, state))
+    after = policies.check(head, named.writes, state, after)
+    alterations.check(head, named.writes, state)
     statement = replace(_found(head, kind, state), writes=named.writes, read_only=head.read_only)
     if kind is StatementClass.DESCRIBE:
         statement = replace(statement, writes=(), reads=named.writes)
-    after = ddl.after_ddl(head, given.namespace, given.catalog, body)
     return given.changed(head, statement, after)
+
+
+def _sources(names: Iterable[ObjectName], state: State) -> set[ObjectName]:
+    """What a query read, and what is behind these names."""
+    beside = State(state.catalog, state.namespace)
+    for name in names:
+        tables.catalogued(Walk(beside), name)
+    return state.bases | beside.bases

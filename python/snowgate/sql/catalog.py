@@ -65,10 +65,12 @@ class Table:
     Attributes:
         columns: In ordinal order.
         opaque: A view without its text: its columns are named, where they come from is not known.
+        fed_by: Objects whose values come here by themselves from now on (`snowgate.sql.flows`).
     """
 
     columns: tuple[CatalogColumn, ...]
     opaque: bool = False
+    fed_by: frozenset[ObjectName] = frozenset()
 
 
 # All functions and procedures of each name.
@@ -97,9 +99,10 @@ class Catalog:
     def from_json(cls, text: str | bytes) -> Catalog:
         """Read `{"tables": {"DB.SCHEMA.T": [{name, type, tags}]}, "views": {…}, "session": {…}}`.
 
-        What `to_json` writes beside: `opaque` lists the views whose text is not known, and columns
-        may be `derived` or `unknown`; `routines` are `{"DB.SCHEMA.F(VARCHAR)": {kind, digest,
-        returns}}`. A name with a dot in it stands in double quotes.
+        What `to_json` writes beside: `opaque` lists the views whose text is not known, `fed_by`
+        says what feeds a table, and columns may be `derived` or `unknown`; `routines` are
+        `{"DB.SCHEMA.F(VARCHAR)": {kind, digest, returns}}`. A name with a dot in it stands in
+        double quotes.
 
         Raises:
             ValueError: The document has another form.
@@ -107,8 +110,13 @@ class Catalog:
         document = json.loads(text)
         try:
             opaque = frozenset(document.get("opaque", ()))
+            fed = document.get("fed_by", {})
             tables = {
-                _name(key): Table(tuple(map(_column, columns)), key in opaque)
+                _name(key): Table(
+                    tuple(map(_column, columns)),
+                    key in opaque,
+                    frozenset(map(_name, fed.get(key, ()))),
+                )
                 for key, columns in document.get("tables", {}).items()
             }
             views = {_name(key): str(text) for key, text in document.get("views", {}).items()}
@@ -150,6 +158,11 @@ class Catalog:
             "tables": {_key(name): [*map(_written, table.columns)] for name, table in tables},
             "views": {_key(name): text for name, text in sorted(self.views.items())},
             "opaque": [_key(name) for name, table in tables if table.opaque],
+            "fed_by": {
+                _key(name): [*map(_key, sorted(table.fed_by))]
+                for name, table in tables
+                if table.fed_by
+            },
             "routines": _written_routines(self.routines),
             "session": {"database": self.database, "schema": self.schema},
         }
@@ -162,6 +175,7 @@ class Catalog:
             [
                 str(name),
                 table.opaque,
+                sorted(map(str, table.fed_by)),
                 [[c.name, c.type, sorted(c.tags), c.derived, c.unknown] for c in table.columns],
             ]
             for name, table in sorted(self.tables.items())
@@ -283,13 +297,13 @@ def united(table: Table, before: Table) -> Table:
                 unknown=column.unknown or known.unknown,
             )
         columns.append(column)
-    return Table(tuple(columns), table.opaque)
+    return Table(tuple(columns), table.opaque, table.fed_by | before.fed_by)
 
 
 def untraceable(table: Table) -> Table:
     """A table of whose columns nobody knows what they hold."""
     columns = (replace(column, derived=True, unknown=True) for column in table.columns)
-    return Table(tuple(columns), table.opaque)
+    return replace(table, columns=tuple(columns))
 
 
 def _tagged(

@@ -7,6 +7,7 @@ catalog again takes something away.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
@@ -195,8 +196,30 @@ def _created(
     name = resolve(head.target, namespace)
     if head.object_kind == "VIEW":
         return catalog.replacing({name: _table_of(body, head)}, {name: head.text})
-    table = _new_table(head, namespace, catalog, body)
-    return catalog.replacing({name: _united(table, catalog.tables.get(name))}, {name: None})
+    table, old = _new_table(head, namespace, catalog, body), catalog.tables.get(name)
+    if old is not None and said_if_not_exists(head):
+        table = _either_shape(table, old)
+    return catalog.replacing({name: _united(table, old)}, {name: None})
+
+
+def said_if_not_exists(head: StatementHead) -> bool:
+    """Whether a statement does nothing where its object is there already."""
+    said = head.text[: len(head.text) - len(head.rest)]
+    words = [piece.upper() for kind, piece in lex(said) if kind == "word"]
+    return any(words[at : at + 3] == ["IF", "NOT", "EXISTS"] for at in range(len(words)))
+
+
+def _either_shape(new: Table, old: Table) -> Table:
+    """The columns of a table that may be there already, with others: by place as well."""
+    columns = [
+        column
+        if was is None
+        else united(Table((column,)), Table((replace(was, name=column.name),))).columns[0]
+        for column, was in zip_longest(new.columns, old.columns)
+        if column is not None
+    ]
+    more = len(old.columns) > len(new.columns)
+    return replace(new, columns=tuple(columns), opaque=new.opaque or more)
 
 
 def _new_table(

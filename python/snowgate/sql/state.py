@@ -90,6 +90,7 @@ class State:
         namespace: Where unqualified names resolve now; a view's own while it is walked.
         binds: Types of the binds as drivers name them; None when not told.
         reads, unknown: Objects read, and those of them that the catalog does not know.
+        bases: Objects read, and those that views among them read.
         tags: Tags of every column referred to.
         violations: What would reveal tagged values.
         constants: Distinct constants compared with tagged columns.
@@ -110,6 +111,7 @@ class State:
     binds: tuple[str, ...] | None = None
     reads: set[ObjectName] = field(default_factory=set)
     unknown: set[ObjectName] = field(default_factory=set)
+    bases: set[ObjectName] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
     violations: set[Violation] = field(default_factory=set)
     constants: set[str] = field(default_factory=set)

@@ -36,6 +36,7 @@ def lookup(walk: Walk, parts: list[str], scope: Scope) -> Relation:
 def catalogued(walk: Walk, name: ObjectName) -> Relation:
     """A table or view by its full name. What is not known could hold anything."""
     state = walk.state
+    state.bases.add(name)
     if not state.views:
         state.reads.add(name)
     if name.schema == METADATA_SCHEMA:

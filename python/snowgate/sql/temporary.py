@@ -17,7 +17,7 @@ from typing import TypeVar
 from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql.catalog import Catalog, Table
-from snowgate.sql.ddl import TABLES, VIEWS, places
+from snowgate.sql.ddl import TABLES, VIEWS, places, said_if_not_exists
 from snowgate.sql.names import resolve
 from snowgate.sql.state import Refused
 from snowgate.sql.values import NO_TAGS
@@ -54,7 +54,7 @@ def _either(table: Table, hidden: Table | None) -> Table:
         replace(c, tags=c.tags | tags, derived=True, unknown=c.unknown or unknown)
         for c in table.columns
     )
-    return Table(tuple(columns), table.opaque)
+    return replace(table, columns=tuple(columns))
 
 
 def check(head: StatementHead, namespace: Namespace, shared: Catalog, own: Catalog) -> None:
@@ -112,7 +112,7 @@ def split(
     mine = {*own.tables, *own.views}
     if head.verb == "CREATE" and head.temporary and head.target:
         name = resolve(head.target, namespace)
-        if name in mine and _if_not_exists(head):
+        if name in mine and said_if_not_exists(head):
             return catalogs
         mine.add(name)
     tables = _differing(before.tables, after.tables)
@@ -138,9 +138,3 @@ def _differing(
     }
     changed.update({name: None for name in before if name not in after})
     return changed
-
-
-def _if_not_exists(head: StatementHead) -> bool:
-    said = head.text[: len(head.text) - len(head.rest)]
-    words = [piece.upper() for kind, piece in lex(said) if kind == "word"]
-    return any(words[at : at + 3] == ["IF", "NOT", "EXISTS"] for at in range(len(words)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from snowgate.control.labels import Labels
@@ -103,3 +105,12 @@ async def test_a_store_that_fails_lets_the_statement_go_nowhere() -> None:
 def test_a_stored_label_of_another_form_is_an_error(row: dict[str, object]) -> None:
     with pytest.raises(StoreError, match="another form"):
         Labels(Labelled({("CRM", "PUBLIC", "T"): row}))
+
+
+async def test_what_feeds_a_table_outlives_a_restart() -> None:
+    store = Labelled()
+    fed = replace(table("A"), fed_by=frozenset({name("INBOX")}))
+
+    assert await Labels(store).move(catalog(T=table("A")), catalog(T=fed))
+
+    assert Labels(store).onto(catalog(T=table("A"))).tables[name("T")].fed_by == {name("INBOX")}
