@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from snowgate.cli.asking import As
 from snowgate.errors import ConfigError
@@ -14,6 +14,10 @@ from snowgate.policy import Subject
 from snowgate.review.report import columns_of, word_of
 from snowgate.review.setting import Setting, load_setting
 from snowgate.review.trial import try_session
+
+# Half of a surrogate pair, which JSON can escape and no text of SQL can hold: judged, and refused,
+# as a control character.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def judge_(statements: Path, /, *, policy: Path, catalog: Path, who: As) -> int:
@@ -30,7 +34,8 @@ def judge_(statements: Path, /, *, policy: Path, catalog: Path, who: As) -> int:
     for number, line in enumerate(_lines(statements), 1):
         if line.strip():
             answer = _answer(_item(statements, number, line), setting, subject)
-            sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+            text = json.dumps(answer, separators=(",", ":"))
+            sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.buffer.flush()
     return 0
 
@@ -44,14 +49,21 @@ def _lines(path: Path) -> list[bytes]:
 
 def _item(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        item = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        item = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+    except RecursionError:
+        raise ConfigError(str(path), number, "", "is nested too deep") from None
+    except ValueError as error:
         raise ConfigError(str(path), number, "", f"is no JSON: {error}") from None
     sql = item.get("sql") if isinstance(item, dict) else None
     texts = sql if isinstance(sql, list) else [sql]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise ConfigError(str(path), number, "sql", "must be a text or a list of texts")
-    return {"id": item.get("id"), "sql": sql}
+    whole = [_HALF.sub("\0", str(text)) for text in texts]
+    return {"id": item.get("id"), "sql": whole if isinstance(sql, list) else whole[0]}
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def _answer(item: dict[str, Any], setting: Setting, subject: Subject) -> dict[str, Any]:

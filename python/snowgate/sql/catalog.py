@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from snowgate.model.routine import Overload, RoutineKind, Signature, Vetted, parse_signature
 from snowgate.model.statement import ObjectName
+from snowgate.sql.keys import key_of, names_of
 from snowgate.sql.values import NO_TAGS, Family
+
+_Thing = TypeVar("_Thing")
 
 
 class ColumnPattern(Protocol):
@@ -28,10 +30,6 @@ class ColumnPattern(Protocol):
 
     def matches(self, names: Sequence[str], *, sure: bool = True) -> bool:
         """Whether a column's full name fits."""
-
-
-_QUOTED_PART = r'"((?:[^"]|"")*)"'
-_QUOTED_NAME = re.compile(rf"{_QUOTED_PART}\.{_QUOTED_PART}\.{_QUOTED_PART}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +99,31 @@ class Catalog:
 
         What `to_json` writes beside: `opaque` lists the views whose text is not known, `fed_by`
         says what feeds a table, and columns may be `derived` or `unknown`; `routines` are
-        `{"DB.SCHEMA.F(VARCHAR)": {kind, digest, returns}}`. A name with a dot in it stands in
-        double quotes.
+        `{"DB.SCHEMA.F(VARCHAR)": {kind, digest, returns}}`. Keys are those of `snowgate.sql.keys`.
 
         Raises:
             ValueError: The document has another form.
         """
         document = json.loads(text)
         try:
-            opaque = frozenset(document.get("opaque", ()))
-            fed = document.get("fed_by", {})
-            tables = {
-                _name(key): Table(
-                    tuple(map(_column, columns)),
+            opaque = frozenset(document.get("opaque") or ())
+            fed = document.get("fed_by") or {}
+            listed = {
+                key: Table(
+                    tuple(_column(key, each) for each in columns),
                     key in opaque,
-                    frozenset(map(_name, fed.get(key, ()))),
+                    frozenset(name for feeder in fed.get(key, ()) for name in names_of(feeder)),
                 )
-                for key, columns in document.get("tables", {}).items()
+                for key, columns in (document.get("tables") or {}).items()
             }
-            views = {_name(key): str(text) for key, text in document.get("views", {}).items()}
-            session = document.get("session", {})
+            views = {key: str(text) for key, text in (document.get("views") or {}).items()}
+            session = document.get("session") or {}
             return cls.of(
-                tables,
-                views,
-                str(session.get("database", "")),
-                str(session.get("schema", "")),
-                _routines(document.get("routines", {})),
+                _by_name(listed),
+                _by_name(views),
+                str(session.get("database") or ""),
+                str(session.get("schema") or ""),
+                _routines(document.get("routines") or {}),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
@@ -155,11 +152,11 @@ class Catalog:
         """The same catalog as `from_json` reads it."""
         tables = sorted(self.tables.items())
         document = {
-            "tables": {_key(name): [*map(_written, table.columns)] for name, table in tables},
-            "views": {_key(name): text for name, text in sorted(self.views.items())},
-            "opaque": [_key(name) for name, table in tables if table.opaque],
+            "tables": {key_of(name): [*map(_written, table.columns)] for name, table in tables},
+            "views": {key_of(name): text for name, text in sorted(self.views.items())},
+            "opaque": [key_of(name) for name, table in tables if table.opaque],
             "fed_by": {
-                _key(name): [*map(_key, sorted(table.fed_by))]
+                key_of(name): [*map(key_of, sorted(table.fed_by))]
                 for name, table in tables
                 if table.fed_by
             },
@@ -314,39 +311,38 @@ def _tagged(
     return replace(column, tags=column.tags | tags) if tags else column
 
 
-def _name(text: str) -> ObjectName:
-    parts = text.split(".")
-    if len(parts) == 3:
-        return ObjectName(*parts)
-    quoted = _QUOTED_NAME.fullmatch(text)
-    if quoted is None:
-        raise ValueError(f"`{text}` is no name of the form DATABASE.SCHEMA.NAME")
-    return ObjectName(*(part.replace('""', '"') for part in quoted.groups()))
-
-
-def _key(name: ObjectName) -> str:
-    """A name as a key. Those with a dot in them have more than two, so none is taken for another.
-
-    The parts are not quoted otherwise: `tables` holds names as stored.
-    """
-    parts = (name.database, name.schema, name.name)
-    if not any("." in part for part in parts):
-        return ".".join(parts)
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
-
-
 def _written(column: CatalogColumn) -> dict[str, object]:
     flags = {key: True for key in ("derived", "unknown") if getattr(column, key)}
     return {"name": column.name, "type": column.type, "tags": sorted(column.tags), **flags}
 
 
-def _column(document: Mapping[str, object]) -> CatalogColumn:
-    tags = document.get("tags", ())
+def _by_name(listed: dict[str, _Thing]) -> dict[ObjectName, _Thing]:
+    """By the names that the keys mean.
+
+    Raises:
+        ValueError: A key is no name, or two mean the same.
+    """
+    found: dict[ObjectName, _Thing] = {}
+    for key, value in listed.items():
+        for name in names_of(key):
+            if name in found:
+                raise ValueError(f"`{key}` is there under another key as well")
+            found[name] = value
+    return found
+
+
+def _column(table: str, document: Mapping[str, object]) -> CatalogColumn:
+    wrong = ValueError(
+        f"`{table}` has a column of another form than a name, a type and a list of tags"
+    )
+    if not isinstance(document, Mapping) or not isinstance(document.get("name"), str):
+        raise wrong
+    tags = document.get("tags") or ()
     if not isinstance(tags, (list, tuple)):
-        raise TypeError("tags are a list")
+        raise wrong
     return CatalogColumn(
         str(document["name"]),
-        str(document.get("type", "")).upper(),
+        str(document.get("type") or "").upper(),
         frozenset(map(str, tags)),
         derived=document.get("derived") is True,
         unknown=document.get("unknown") is True,

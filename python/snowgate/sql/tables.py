@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
 
 # Views on views on views: beyond this depth nothing is known.
-MAX_VIEW_DEPTH = 8
+MAX_VIEW_DEPTH = 24
 # One row without columns, unless somebody has made a table of that name.
 _DUAL = "DUAL"
 

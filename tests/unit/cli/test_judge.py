@@ -106,9 +106,48 @@ def test_another_bank_of_tables_with_quoted_names_and_nested_views(tmp_path: Pat
     assert denied["verdict"] == "deny"
 
 
+@pytest.mark.parametrize("given", ["", None, 10**30, {"a": [1]}, "\ud800", "ü\n"])
+def test_an_id_comes_back_as_it_came(tmp_path: Path, given: object) -> None:
+    [answer] = judge(tmp_path / "in.jsonl", [{"id": given, "sql": "SELECT 1"}])
+
+    assert answer["id"] == given
+
+
+def test_half_a_character_is_refused_and_the_lines_after_it_are_judged(tmp_path: Path) -> None:
+    items = [{"id": 1, "sql": "SELECT '\udfff'"}, {"id": 2, "sql": "SELECT 1"}]
+
+    answers = judge(tmp_path / "in.jsonl", items)
+
+    assert [answer["verdict"] for answer in answers] == ["deny", "allow"]
+
+
+def test_views_that_never_end_are_not_known(tmp_path: Path) -> None:
+    catalog = json.loads((REFERENCE / "catalog.json").read_text())
+    catalog["views"] |= {
+        "CRM.PUBLIC.ROUND": "SELECT * FROM ABOUT",
+        "CRM.PUBLIC.ABOUT": "SELECT * FROM ROUND",
+        "CRM.PUBLIC.GONE": "SELECT * FROM NO_SUCH_TABLE",
+        "CRM.PUBLIC.LONG_0": "SELECT * FROM CUSTOMERS",
+        **{f"CRM.PUBLIC.LONG_{n}": f"SELECT * FROM LONG_{n - 1}" for n in range(1, 20)},
+    }
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+
+    answers = judge(
+        tmp_path / "in.jsonl",
+        [{"id": name, "sql": f"SELECT email FROM {name}"} for name in ("round", "gone", "long_19")],
+        *("--policy", str(REFERENCE / "policy.yaml"), "--as", "analyst"),
+        *("--catalog", str(tmp_path / "catalog.json")),
+    )
+
+    assert [answer["verdict"] for answer in answers] == ["deny", "deny", "mask"]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        ('{"id": NaN, "sql": "SELECT 1"}', "in.jsonl:1: is no JSON: NaN"),
+        ("[" * 100_000, "in.jsonl:1: is nested too deep"),
+        ("[]", "in.jsonl:1: sql: must be a text"),
         ("{", "in.jsonl:1: is no JSON"),
         ('{"id": 1}', "in.jsonl:1: sql: must be a text"),
         ('{"id": 1, "sql": []}', "in.jsonl:1: sql: must be a text"),

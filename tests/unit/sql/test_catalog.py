@@ -1,5 +1,6 @@
 """The catalog as a value, and how it is read."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from snowgate.model.statement import (
 )
 from snowgate.policy.pattern import parse_pattern
 from snowgate.sql.analysis import analyse
-from snowgate.sql.catalog import Catalog, CatalogColumn, family_of_type
+from snowgate.sql.catalog import Catalog, CatalogColumn, Table, family_of_type
 from snowgate.sql.catalog_reader import read_catalog, read_objects
 from snowgate.sql.values import Family
 
@@ -125,6 +126,45 @@ def test_equal_catalogs_have_one_digest_and_others_another() -> None:
     assert one.digest == two.digest
     assert one.digest != one.with_tags([("t", parse_pattern("A.B.C.X", 4, "")[0])]).digest
     assert one.digest != one.replacing({}, {ObjectName("A", "B", "V"): "SELECT 2"}).digest
+
+
+@pytest.mark.parametrize(
+    "key", ['DB.My Schema."Visit.Log"', '"DB"."My Schema"."Visit.Log"', "DB.My Schema.Visit.Log"]
+)
+def test_a_key_may_hold_a_name_with_a_dot(key: str) -> None:
+    catalog = Catalog.from_json(json.dumps({"tables": {key: [{"name": "a.b", "tags": ["pii"]}]}}))
+
+    table = catalog.tables[ObjectName("DB", "My Schema", "Visit.Log")]
+    assert [(column.name, column.tags) for column in table.columns] == [("a.b", {"pii"})]
+
+
+def test_names_with_dots_are_read_as_they_were_written() -> None:
+    name = ObjectName("D.B", 'S"', "T")
+    catalog = Catalog.of({name: Table((CatalogColumn("A"),))})
+
+    assert Catalog.from_json(catalog.to_json()).tables == catalog.tables
+
+
+def test_parts_of_a_document_may_be_missing_or_null() -> None:
+    text = '{"tables": {"A.B.C": [{"name": "X", "tags": null, "type": null}]}, "views": null}'
+    catalog = Catalog.from_json(text)
+
+    assert catalog.tables[ObjectName("A", "B", "C")].columns == (CatalogColumn("X"),)
+    assert (catalog.database, catalog.views) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"tables": {"A.B.C": ["X"]}}', "`A.B.C` has a column of another form"),
+        ('{"tables": {"A.B.C": [{"name": "X", "tags": "pii"}]}}', "`A.B.C` has a column"),
+        ('{"tables": {"A.B.C.D": [], "A.B.\\"C.D\\"": []}}', "under another key"),
+        ('{"views": {"A.B.C.D.E.F.G": ""}}', "no name of the form"),
+    ],
+)
+def test_a_mistake_in_a_document_is_named(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Catalog.from_json(text)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"tables": {"A.B": []}}', '{"tables": {"A.B.C": [{}]}}'])
