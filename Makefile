@@ -72,11 +72,11 @@ $(VENVS)/standin/.built: standin/pyproject.toml standin/constraints.txt | tools
 	$(VENVS)/standin/bin/pip install --quiet --disable-pip-version-check --editable './standin[dev]' --constraint standin/constraints.txt
 	@touch $@
 
-drivers: $(VENVS)/connector5/.built  ## Real drivers, each in a venv of its own
+drivers: $(VENVS)/connector5/.built $(VENVS)/dbt/.built  ## Real drivers, each in a venv of its own
 
-$(VENVS)/connector5/.built: tests/drivers/connector5.txt | tools
-	@test -x $(VENVS)/connector5/bin/python || $(PY) -m venv $(VENVS)/connector5
-	$(VENVS)/connector5/bin/pip install --quiet --disable-pip-version-check --requirement tests/drivers/connector5.txt
+$(VENVS)/connector5/.built $(VENVS)/dbt/.built: $(VENVS)/%/.built: tests/drivers/%.txt | tools
+	@test -x $(@D)/bin/python || $(PY) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 tools:

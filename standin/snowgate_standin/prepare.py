@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sqlglot
+from fakesnow.transforms.transforms import SQL_DESCRIBE_TABLE
 from sqlglot import exp
 from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.tokens import TokenType
@@ -133,6 +134,8 @@ class Preparation:
         if isinstance(expression, exp.Query):
             self._name(expression, projection_texts(sql))
         self._positional(expression)
+        if (described := self._described(expression)) is not None:
+            return described
         self._temporary(expression)
         return expression.transform(self._replace, copy=False)
 
@@ -153,6 +156,17 @@ class Preparation:
             if found and found.temporary:
                 table.set("db", None)
                 table.set("catalog", None)
+
+    def _described(self, expression: exp.Expression) -> exp.Expression | None:
+        """DESCRIBE of a temporary object: fakesnow looks for it in the database it names."""
+        table = expression.find(exp.Table) if isinstance(expression, exp.Describe) else None
+        if table is None or not self.session.temporary:
+            return None
+        found = self.catalog.find(self.session, resolve(table, self.session))
+        if found is None or not found.temporary:
+            return None
+        sql = SQL_DESCRIBE_TABLE.substitute(catalog="temp", schema="main", table=found.name[2])
+        return sqlglot.parse_one(sql.replace("FROM _fs_", "FROM _fs_global._fs_"), read="duckdb")
 
     def _name(self, query: exp.Expression, texts: list[str]) -> None:
         outer = leftmost(query)

@@ -75,6 +75,16 @@ def test_a_merge_counts_what_it_did_and_runs_in_a_transaction(etl: Any) -> None:
     etl.execute("DROP TABLE MINE")
 
 
+def test_temporary_objects_are_described(etl: Any) -> None:
+    etl.execute("CREATE TEMPORARY TABLE CRM.PUBLIC.\"T__tmp\" AS SELECT 1 AS ID, 'a' AS NAME")
+    etl.execute('CREATE TEMPORARY VIEW CRM.PUBLIC.V__TMP AS SELECT ID FROM CRM.PUBLIC."T__tmp"')
+    named = [row[0] for row in etl.execute('DESCRIBE TABLE "CRM"."PUBLIC"."T__tmp"').fetchall()]
+    assert named == ["ID", "NAME"]
+    assert [row[0] for row in etl.execute("DESCRIBE TABLE V__TMP").fetchall()] == ["ID"]
+    etl.execute("DROP VIEW CRM.PUBLIC.V__TMP")
+    etl.execute('DROP TABLE CRM.PUBLIC."T__tmp"')
+
+
 def test_a_transaction_rolls_back(etl: Any) -> None:
     etl.execute("CREATE TABLE TX (A INT)")
     etl.execute("BEGIN")

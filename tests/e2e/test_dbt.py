@@ -1,18 +1,25 @@
 """dbt builds models through the gateway, by the policy that is shipped for it.
 
-What dbt-snowflake sends, with the real connector: tables, views, incremental models over temporary
-objects. Tags go along into its schema, and nowhere else.
+dbt itself builds a project; and what it sends, one by one with the real connector: tables, views,
+incremental models over temporary objects. Tags go along into its schema, and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
+from snowgate.demo.tokens import mint_token
+
+from .canary import Canaries
 from .connector import DriverError, Session
-from .rig import Rig
+from .rig import ROOT, Rig
 
 # The demo's writers are the ones who run dbt here.
 GROUP = "etl-writers"
@@ -152,3 +159,55 @@ def test_a_model_elsewhere_waits_for_the_data_platform(dbt_rig: Rig, dbt: Sessio
 
     waiting.result(60)
     assert read(dbt_rig, "SELECT COUNT(*) FROM crm.public.dbt_orders") != [["0"]]
+
+
+# -- dbt itself --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_dbt(dbt_rig: Rig, tmp_path: Path) -> Callable[..., str]:
+    """Runs a command of dbt on a copy of the project; what it printed."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "tests" / "drivers" / "dbt_project", project)
+    ca_file = str(dbt_rig.layout.ca_file)
+    environment = os.environ | {
+        "GATEWAY_PORT": str(dbt_rig.world.ports.gateway),
+        "GATEWAY_TOKEN": mint_token(dbt_rig.layout, "etl"),
+        "REQUESTS_CA_BUNDLE": ca_file,
+        "SSL_CERT_FILE": ca_file,
+        "DBT_PROFILES_DIR": str(project),
+    }
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [ROOT / ".venvs" / "dbt" / "bin" / "dbt", "--no-use-colors", *command],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout + (project / "logs" / "dbt.log").read_text()
+
+    return run
+
+
+def test_dbt_builds_a_project_tests_it_and_builds_it_again(
+    dbt_rig: Rig, run_dbt: Callable[..., str], canaries: Canaries
+) -> None:
+    since = dbt_rig.mark()
+
+    # The second time incremental models and the snapshot are merged into.
+    told = [run_dbt("build"), run_dbt("build")]
+    told.append(run_dbt("docs", "generate"))
+    told.append(run_dbt("show", "--select", "dim_customers"))
+
+    assert all("Done. PASS=13 WARN=0 ERROR=0" in each for each in told[:2])
+    assert "***" in told[-1]
+    assert not canaries.found_in("\n".join(told).encode())
+    assert not since.entries("denial")
+    [row] = read(dbt_rig, "select full_name, email, country from crm.dbt.dim_customers limit 1")
+    assert row[:2] == ["***", "***"]
+    for made in ("customers_replaced", "customers_snapshot", "stg_customers"):
+        assert read(dbt_rig, f"select email from crm.dbt.{made} limit 1") == [["***"]]
