@@ -24,6 +24,8 @@ from snowgate.sql.values import Value
 _ADDED_DIGITS = 6
 _FACTOR_DIGITS = 1
 _FILLS = frozenset({"COALESCE", "NVL", "IFNULL"})
+# Of one argument: what they make equal, LOWER and TRIM make equal too.
+_TIDIES = frozenset({"INITCAP", "LTRIM", "RTRIM"})
 
 
 def only_rewrites(expression: exp.Expr | None, name: str) -> bool:
@@ -46,8 +48,8 @@ def check(state: State, expression: exp.Expr | None, value: Value) -> None:
             Knob.PREDICATE,
             "rewrites a tagged column by what is computed from it, which equality would then tell",
             value,
-            remedy="set it to a constant, or rewrite it by LOWER, UPPER, TRIM, COALESCE, or a small"
-            " sum or factor",
+            remedy="set it to a constant, or rewrite it by LOWER, UPPER, TRIM, INITCAP, COALESCE, or a"
+            " small sum or factor",
         )
 
 
@@ -62,8 +64,10 @@ def _keeps_apart(node: exp.Expr) -> bool:
         case exp.Mul():
             return _beside_number(node, 1, _FACTOR_DIGITS)
         case exp.Anonymous():
-            fills = str(node.this).upper() in _FILLS
-            return (fills or conversions.is_fold(node)) and all(map(_keeps_apart, node.expressions))
+            name = str(node.this).upper()
+            tidies = name in _TIDIES and len(node.expressions) == 1
+            passes = name in _FILLS or tidies or conversions.is_fold(node)
+            return passes and all(map(_keeps_apart, node.expressions))
         case _:
             return False
 
