@@ -42,7 +42,7 @@ _CONSTANT_CASTS = {
     Family.BOOL: re.compile(r"true|false", re.IGNORECASE),
 }
 # CHAR is VARCHAR(1), where VARCHAR is as long as can be.
-_ONE_CHARACTER = frozenset({"CHAR", "NCHAR"})
+ONE_CHARACTER = frozenset({"CHAR", "CHARACTER", "NCHAR"})
 _NARROWED = frozenset({Family.NUMBER, Family.TEXT, Family.BINARY})
 # Functions whose first argument must be an array or an object: a variant that is none is an error.
 _OF_CONTAINER_NAMES = """
@@ -121,7 +121,7 @@ def check_cast(state: State, node: exp.Cast, operand: Value) -> None:
         return
     # NUMBER(3, 0), VARCHAR(3): what does not fit is an error.
     name = str(node.args["to"].this.value).upper()
-    narrowing = name in _ONE_CHARACTER or (
+    narrowing = name in ONE_CHARACTER or (
         target in _NARROWED and bool(node.args["to"].args.get("expressions"))
     )
     # A binary need not be UTF-8, which a session may ask for.

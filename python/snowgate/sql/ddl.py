@@ -242,7 +242,10 @@ def _new_table(
 
 def _listed(column: ListedColumn) -> CatalogColumn:
     """A column of a list. One that is computed from others may hold what they hold."""
-    return CatalogColumn(column.name, column.type, unknown=column.computed)
+    type_ = column.type
+    if column.words[1:2] == ("(",) and ")" in column.words:
+        type_ += "".join(column.words[1 : column.words.index(")") + 1])
+    return CatalogColumn(column.name, type_, unknown=column.computed)
 
 
 def named_after(text: str, word: str) -> list[str] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from snowgate.model.statement import ObjectName
-from snowgate.sql import joins, rewrites, tables
+from snowgate.sql import joins, rewrites, stored, tables
 from snowgate.sql.catalog import CatalogColumn
 from snowgate.sql.conversions import check_common
 from snowgate.sql.names import fold, resolve
@@ -158,7 +158,8 @@ def _store(
     missing = value.all_tags - column.tags
     state.launders |= missing
     computed = value.shape is Shape.DERIVED and not column.derived
-    if computed and not missing and rewrites.only_rewrites(expression, name):
+    rewritten = computed and not missing and rewrites.only_rewrites(expression, name)
+    if rewritten:
         # Its values stay whole, and who sees them in clear may do that.
         computed = False
         rewrites.check(state, expression, value)
@@ -175,6 +176,8 @@ def _store(
         )
     if column.type:
         check_common(state, [value, Value(family=column.family)])
+        if not rewritten:
+            stored.check_size(state, column, value)
 
 
 def _insert_all(walk: Walk, node: exp.MultitableInserts) -> Written:

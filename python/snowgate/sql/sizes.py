@@ -11,12 +11,15 @@ Source of the limit: <https://docs.snowflake.com/en/sql-reference/data-types-tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from sqlglot import exp
 
-from snowgate.sql.conversions import fail_if
+from snowgate.sql.catalog import family_of_type
+from snowgate.sql.conversions import ONE_CHARACTER, fail_if
 from snowgate.sql.functions import Role, builtins
 from snowgate.sql.state import State
 from snowgate.sql.values import ANY_CHARS, Family, Value
@@ -75,3 +78,18 @@ def _count(node: exp.Expr) -> int:
     """A number that is written out; any other could be any."""
     text = str(node.this) if isinstance(node, exp.Literal) and not node.is_string else ""
     return int(text) if text.isdecimal() and len(text) < len(str(ANY_CHARS)) else ANY_CHARS
+
+
+@cache
+def of_type(name: str) -> int | None:
+    """Characters or bytes that a type is given, or digits before the point; None without."""
+    if name in ONE_CHARACTER:
+        return 1
+    size = _SIZE.fullmatch(name.upper())
+    if size is None or family_of_type(name) not in _SIZED:
+        return None
+    return int(size[1]) - int(size[2] or 0)
+
+
+_SIZED = frozenset({Family.TEXT, Family.NUMBER, Family.BINARY})
+_SIZE = re.compile(r"[A-Z0-9 ]+\( *(\d{1,9}) *(?:, *(\d{1,2}) *)?\)")

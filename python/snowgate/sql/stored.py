@@ -1,6 +1,7 @@
-"""Columns that a CREATE … AS declares: what does not fit one is an error (F3).
+"""Columns that values are stored in: what does not fit one is an error (F3).
 
     CREATE TABLE t (a VARCHAR(1)) AS SELECT IFF(ssn LIKE '1%', 'xx', 'x') FROM customers
+    INSERT INTO t SELECT IFF(ssn LIKE '1%', 'xx', 'x') FROM customers
 
 A raw tagged column may be declared of its own type, without a length, and NOT NULL: whether it is
 NULL somewhere, a predicate that passes tells as well (F1).
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from snowgate.sql.catalog import family_of_type
-from snowgate.sql.conversions import fail_if
+from snowgate.sql import sizes
+from snowgate.sql.catalog import CatalogColumn, family_of_type
+from snowgate.sql.conversions import ONE_CHARACTER, fail_if
 from snowgate.sql.parser import ListedColumn
 from snowgate.sql.relations import Relation
 from snowgate.sql.state import State
@@ -35,9 +37,22 @@ def check(state: State, declared: Sequence[ListedColumn], body: Relation) -> Non
             fail_if(state, [value], _REASON)
 
 
+def check_size(state: State, column: CatalogColumn, value: Value) -> None:
+    """Check what is stored in a column that is there, by the length or digits of its type."""
+    size = sizes.of_type(column.type)
+    number = column.family is Family.NUMBER
+    # Of a raw number nobody knows how many digits its own column has.
+    if size is None or (number and value.shape is Shape.RAW):
+        return
+    if (value.digits if number else value.chars) > size:
+        fail_if(state, [value], _REASON)
+
+
 def _fits(value: Value, column: ListedColumn) -> bool:
     if column.type not in _UNTYPED:
         family = family_of_type(column.type)
+        if column.type in ONE_CHARACTER:
+            return False
         if family is not value.family or (family in _SIZED and "(" in column.words[:2]):
             return False
     return value.shape is Shape.RAW or "NOT" not in column.words

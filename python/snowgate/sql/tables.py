@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snowgate.model.statement import Namespace, ObjectName
+from snowgate.sql import sizes
 from snowgate.sql.catalog import CatalogColumn, Table
 from snowgate.sql.metadata import METADATA_SCHEMA, is_account_metadata, metadata_table
 from snowgate.sql.names import resolve
 from snowgate.sql.parser import parse_view
 from snowgate.sql.relations import NOWHERE, Column, Relation, Scope
 from snowgate.sql.state import Refused
-from snowgate.sql.values import NO_TAGS, Shape, Value, derived
+from snowgate.sql.values import (
+    COLUMN_CHARS,
+    NO_TAGS,
+    Family,
+    Shape,
+    Value,
+    derived,
+)
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -67,7 +76,11 @@ def _value_of(column: CatalogColumn, opaque: bool, origin: str) -> Value:
     if not column.tags and not unknown:
         return Value(family=column.family)
     shape = Shape.DERIVED if unknown or column.derived else Shape.RAW
-    return Value(column.tags, shape, unknown, NO_TAGS, column.family, origin)
+    value = Value(column.tags, shape, unknown, NO_TAGS, column.family, origin)
+    size = sizes.of_type(column.type)
+    if size is None or column.family is not Family.TEXT:
+        return value
+    return replace(value, chars=min(size, COLUMN_CHARS))
 
 
 def _view(walk: Walk, name: ObjectName, text: str, listed: Table | None) -> Relation:
