@@ -48,8 +48,8 @@ def check(state: State, expression: exp.Expr | None, value: Value) -> None:
             Knob.PREDICATE,
             "rewrites a tagged column by what is computed from it, which equality would then tell",
             value,
-            remedy="set it to a constant, or rewrite it by LOWER, UPPER, TRIM, INITCAP, COALESCE, or a"
-            " small sum or factor",
+            remedy="set it to a constant, or rewrite it by LOWER, UPPER, TRIM, INITCAP, COALESCE,"
+            " or a small sum or factor",
         )
 
 
