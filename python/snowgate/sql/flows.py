@@ -3,9 +3,9 @@
     CREATE TASK t AS INSERT INTO stats SELECT note FROM inbox      stats is fed by inbox
     INSERT INTO inbox SELECT email FROM customers                  … and holds e-mails an hour later
 
-A dynamic table, a materialized view, a stream, and what a task or an alert writes to are fed. What
-feeds them may be clean when they are made. So once it gains a tag, nobody knows any more what they
-hold.
+A dynamic or interactive table, a materialized view, a stream, and what a task or an alert writes to
+are fed. What feeds them may be clean when they are made. So once it gains a tag, nobody knows any
+more what they hold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog, Table, untraceable
 
 # Kinds of objects that show, or take over, rows of others as these change.
-FED = frozenset({"DYNAMIC TABLE", "MATERIALIZED VIEW", "STREAM"})
+FED = frozenset({"DYNAMIC TABLE", "INTERACTIVE TABLE", "MATERIALIZED VIEW", "STREAM"})
 
 
 def fed(catalog: Catalog, names: Iterable[ObjectName], sources: AbstractSet[ObjectName]) -> Catalog:

@@ -46,12 +46,15 @@ pub(crate) fn object(head: &mut Head, mut cursor: Cursor<'_, '_>) {
 fn data(head: &mut Head, cursor: Cursor<'_, '_>) {
     const OUTSIDE: [&str; 4] =
         ["EXTERNAL_VOLUME", "STORAGE_INTEGRATION", "CATALOG_INTEGRATION", "API_INTEGRATION"];
+    // What is in it is shown to the catalog of another system, or comes from one.
+    const CATALOGS: [&str; 3] = ["CATALOG", "CATALOG_SYNC", "LINKED_CATALOG"];
     let rest = cursor.rest();
     let database = head.object_kind == "DATABASE";
+    let container = database || head.object_kind == "SCHEMA";
     if contains(rest, "COPY INTO") {
         head.class = Class::Unload;
         head.refuse_form();
-    } else if has_option(rest, &OUTSIDE) {
+    } else if has_option(rest, &OUTSIDE) || (container && has_option(rest, &CATALOGS)) {
         head.class = Class::Integration;
     } else if database && leaves_account(&cursor) {
         head.class = Class::Share;

@@ -95,6 +95,9 @@ fn what_leaves_the_account_has_its_own_class() {
             "CREATE EXTERNAL TABLE e WITH LOCATION = @s",
             "CREATE ICEBERG TABLE i EXTERNAL_VOLUME = 'v' AS SELECT 1",
             "CREATE TABLE i EXTERNAL_VOLUME = 'v' AS SELECT 1",
+            "ALTER DATABASE d SET CATALOG_SYNC = 'c'",
+            "ALTER SCHEMA s SET CATALOG = 'c'",
+            "CREATE DATABASE d LINKED_CATALOG = (CATALOG = 'c')",
             "GRANT USAGE ON INTEGRATION i TO ROLE r",
         ],
     );

@@ -26,6 +26,7 @@ LAG = "TARGET_LAG = '1 minute' WAREHOUSE = w"
             f"CREATE DYNAMIC TABLE stats {LAG} AS SELECT x y FROM first",
         ),
         ("CREATE MATERIALIZED VIEW stats AS SELECT x y FROM inbox",),
+        (f"CREATE INTERACTIVE TABLE stats CLUSTER BY (y) {LAG} AS SELECT x y FROM inbox",),
         (
             "CREATE VIEW v AS SELECT x FROM inbox",
             f"CREATE DYNAMIC TABLE stats {LAG} AS SELECT x y FROM v",
