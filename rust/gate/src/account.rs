@@ -6,7 +6,9 @@ use std::{
 };
 
 use snowgate_session::{Lookup, Token, TokenKind};
-use snowgate_wire::{Secret, TokenRequest, TokenRequestKind, success_null, token_reply};
+use snowgate_wire::{
+    ResultHead, Secret, TokenRequest, TokenRequestKind, success_null, token_reply,
+};
 
 use crate::{
     ask::{Renew, RenewAnswer},
@@ -15,7 +17,7 @@ use crate::{
     record::Fields,
     reply::{Refusal, Reply, codes, ok},
     routes::Call,
-    session::{Session, now_s},
+    session::{Session, now_s, stored_name},
     state::State,
 };
 
@@ -128,6 +130,23 @@ pub(crate) async fn logout(state: &Arc<State>, call: &Call) -> Reply {
         let _ = task.await;
     }
     ok(success_null())
+}
+
+/// Whether upstream answered in another role than the pinned one: the session is over then, and what
+/// came with the answer is not for its client (F10).
+pub(crate) async fn left_role(
+    state: &Arc<State>,
+    session: &Session,
+    reference: &str,
+    head: &ResultHead,
+) -> bool {
+    let role = stored_name(&session.who.role);
+    if head.final_role.as_deref().is_none_or(|last| stored_name(last) == role) {
+        return false;
+    }
+    state.alert("role", Some(session), reference, "the role is another one");
+    end(state, &session.id, "killed").await;
+    true
 }
 
 /// End a session: tokens, statements, tickets, upstream, store.

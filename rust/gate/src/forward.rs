@@ -32,7 +32,7 @@ use crate::{
     meter::Meter,
     reply::{Refusal, codes},
     result::{Show, Withheld},
-    session::{Place, stored_name},
+    session::Place,
     state::Denied,
     statement::{End, Phase, Ran},
     tag::query_tag,
@@ -256,11 +256,8 @@ impl Sending<'_> {
         let upstream_query_id = head.query_id.as_deref();
         let withheld =
             |fault| Outcome { fault: Some(fault), upstream_query_id, ..Outcome::new("ok") };
-        let role = stored_name(&session.who.role);
-        if head.final_role.as_deref().is_some_and(|last| stored_name(last) != role) {
+        if account::left_role(state, session, &statement.reference, &head).await {
             self.record(&withheld("role"));
-            state.alert("role", Some(session), &statement.reference, "the role is another one");
-            account::end(state, &session.id, "killed").await;
             return self.job.failed(&over());
         }
         session.update(|place| self.moved(place, &head));

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
-    judge, life,
+    account, judge, life,
     meter::Meter,
     race::{First, race},
     reply::{Refusal, Reply, codes, ok},
@@ -134,7 +134,12 @@ pub(crate) fn not_yours() -> Refusal {
 
 /// Answer when the statement has finished, or after the longest hold. With `tell_held`, a held
 /// statement is answered at once, so that the client learns its query id.
-async fn wait(state: &State, call: &Call, statement: &Arc<Statement>, tell_held: bool) -> Reply {
+async fn wait(
+    state: &Arc<State>,
+    call: &Call,
+    statement: &Arc<Statement>,
+    tell_held: bool,
+) -> Reply {
     let deadline = Instant::now() + state.poll_hold();
     let mut phase = statement.phases();
     loop {
@@ -163,7 +168,7 @@ async fn wait(state: &State, call: &Call, statement: &Arc<Statement>, tell_held:
 }
 
 async fn deliver(
-    state: &State,
+    state: &Arc<State>,
     call: &Call,
     statement: &Arc<Statement>,
     finished: &Finished,
@@ -187,7 +192,11 @@ async fn deliver(
 }
 
 /// Fetch a result again, judged for the fetcher, now (F5).
-async fn again(state: &State, call: &Call, statement: &Arc<Statement>) -> Result<Vec<u8>, Refusal> {
+async fn again(
+    state: &Arc<State>,
+    call: &Call,
+    statement: &Arc<Statement>,
+) -> Result<Vec<u8>, Refusal> {
     let session = &statement.session;
     let ran = statement.ran().ok_or_else(gone)?;
     let verdict = judge::now_and_then(state, session, &ran, &call.reference).await?;
@@ -196,6 +205,9 @@ async fn again(state: &State, call: &Call, statement: &Arc<Statement>) -> Result
     })?;
     match reply {
         QueryReply::Done(head) => {
+            if account::left_role(state, session, &call.reference, &head).await {
+                return Err(life::over());
+            }
             let shown = result::Show {
                 state,
                 session,

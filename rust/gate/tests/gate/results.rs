@@ -171,6 +171,24 @@ fn what_was_masked_then_stays_masked_though_policy_is_open_now() {
 }
 
 #[test]
+fn a_result_that_is_fetched_again_in_another_role_is_withheld_and_kills_the_session() {
+    let (rig, client) = rig(plane::allow);
+    let first = rig.block(client.query(SQL));
+    assert!(first.success(), "{}", first.message());
+    let mut data = result(7, &["NAME", "EMAIL"], &json!([["Alexandra", "canary@example.com"]]));
+    data["finalRoleName"] = json!("ACCOUNTADMIN");
+    rig.snowflake.on(&format!("/queries/{}/result", id(7)), Act::Json(ok(&data)));
+
+    let again = rig.block(client.poll(&first.query_id()));
+
+    assert_eq!(again.code(), "390111", "{}", again.message());
+    shows_no_canary(&again);
+    assert_eq!(rig.block(client.query("select 1")).code(), "390111");
+    assert_eq!(rig.wait_for_entries("alert", 1)[0]["alert"], "role");
+    assert_eq!(rig.wait_for_entries("session_end", 1)[0]["why"], "killed");
+}
+
+#[test]
 fn rules_that_are_not_enforced_are_recorded_with_the_intent() {
     let (rig, client) = rig(|question| {
         let mut verdict = plan(question);
