@@ -62,6 +62,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_of_one_gateway_is_none_of_another() {
+        let mac = |root: u8, gateway: &str| {
+            let key = Keys::new([root; 32]).subkey("tag");
+            let text = query_tag(&key, gateway, 7, "select 1", "");
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["mac"].clone()
+        };
+        assert_ne!(mac(1, "gw-1"), mac(1, "gw-2"));
+        assert_ne!(mac(1, "gw-1"), mac(2, "gw-1"), "nobody makes one without the key");
+    }
+
+    #[test]
     fn a_long_client_tag_is_cut_to_what_snowflake_takes() {
         let key = Keys::new([1; 32]).subkey("tag");
         let text = query_tag(&key, "gw-1", 7, "select 1", &"\"ä".repeat(1000));

@@ -254,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_public_id_alone_does_not_use_the_ticket_up() {
+        let table = Tickets::default();
+        let (secret, ids) = table.issue(set("s", 1), &[address("a")]).unwrap();
+        for _ in 0..20 {
+            let guess = Token::random(TokenKind::Chunk).unwrap();
+            assert!(!opens(&table.redeem(&ids[0], guess.reveal(), 0.0)));
+        }
+
+        assert!(opens(&table.redeem(&ids[0], secret.reveal(), 0.0)));
+    }
+
+    #[test]
     fn a_ticket_ends_with_its_time_and_its_session() {
         let table = Tickets::default();
         let (secret, ids) = table.issue(set("s", 10), &[address("a")]).unwrap();

@@ -525,6 +525,16 @@ def test_what_somebodys_code_returns_is_void(kind: StatementClass) -> None:
     assert verdict.hide_errors
 
 
+@pytest.mark.parametrize("kind", [C.CALL, C.DYNAMIC])
+def test_f12_what_is_void_stays_void_though_people_approve_it(kind: StatementClass) -> None:
+    held = Rule("asks", Match(classes=frozenset({kind})), HoldFor(frozenset({"dba"}), 1, 60))
+
+    verdict = judge(policy(held), Statement(kind), FRAUD)
+
+    assert verdict.decision is Decision.HOLD
+    assert (verdict.void_all, verdict.hide_errors) == (True, True)
+
+
 REFRESH = ObjectName("CRM", "OPS", "REFRESH")
 
 
