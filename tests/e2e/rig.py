@@ -97,10 +97,9 @@ class Since:
 
     def upstream(self) -> list[Line]:
         """Requests that reached upstream, without those for the gateway's own catalog."""
+        # The ledger is read after the lines: an intent is durable before its statement is sent.
         lines = self.rig.lines()[self.first_line :]
-        # Read after the lines: an intent is durable before its statement is sent.
-        own = self.rig.own_requests()
-        return [line for line in lines if line.request_id not in own]
+        return [line for line in lines if not self.rig.is_own(line)]
 
     def statements(self) -> list[str]:
         """Texts that reached upstream, in order, without the gateway's own."""
@@ -120,7 +119,9 @@ class Rig:
     world: World
     wires: list[Wire] = field(default_factory=list, repr=False)
     direct_sessions: set[int] = field(default_factory=set)
+    _own_intents: set[object] = field(default_factory=set, repr=False)
     _own_requests: set[object] = field(default_factory=set, repr=False)
+    _own_results: set[object] = field(default_factory=set, repr=False)
     _read_up_to: int = 0
     _connectors: dict[str, Connector] = field(default_factory=dict, repr=False)
 
@@ -172,13 +173,17 @@ class Rig:
         """The ledger from an entry on."""
         return [*read_entries(self.ledger_dir, start=first)]
 
-    def own_requests(self) -> set[object]:
-        """Request ids of the statements in the gateway's own session."""
+    def is_own(self, line: Line) -> bool:
+        """Whether a request is of a statement in the gateway's own session, or fetches its rows."""
         for entry in self.entries(self._read_up_to):
             self._read_up_to = entry.seq + 1
             if entry.kind == "intent" and entry.fields.get("session") == "gateway":
+                self._own_intents.add(entry.seq)
                 self._own_requests.add(entry.fields["upstream_request_id"])
-        return self._own_requests
+            elif entry.kind == "outcome" and entry.fields["intent"] in self._own_intents:
+                self._own_results.add(f"/results/{entry.fields['upstream_query_id']}")
+        result = "/".join(line.path.split("/")[:3])
+        return line.request_id in self._own_requests or result in self._own_results
 
     def lines(self) -> list[Line]:
         """What the stand-in received."""

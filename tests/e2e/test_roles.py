@@ -138,7 +138,7 @@ def test_the_tag_a_client_sets_by_statement_stays_inside_too(rig: Rig, analyst: 
     assert analyst.query(sql).ok
 
     tag = json.loads(rig.executions(sql)[0]["query_tag"])
-    assert tag["gw"] == "demo"
+    assert (tag["gw"], tag["client"]) == ("demo", "by statement")
     assert altered.ok
 
 

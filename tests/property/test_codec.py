@@ -29,7 +29,12 @@ from snowgate.sql.codec import (
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
 NAMES = st.builds(ObjectName, WORDS, WORDS, WORDS)
 COLUMNS = st.builds(CatalogColumn, WORDS, WORDS, st.frozensets(WORDS, max_size=2))
-TABLES = st.builds(Table, st.lists(COLUMNS, max_size=3).map(tuple), st.booleans())
+TABLES = st.builds(
+    Table,
+    st.lists(COLUMNS, max_size=3).map(tuple),
+    st.booleans(),
+    st.frozensets(NAMES, max_size=2),
+)
 CATALOGS = st.builds(
     Catalog.of, st.dictionaries(NAMES, TABLES, max_size=4), st.dictionaries(NAMES, WORDS)
 )

@@ -13,7 +13,7 @@ from itertools import combinations
 
 from snowgate.model.statement import ObjectName
 
-_PART = r'(?:"((?:[^"]|"")+)"|([^."]+))'
+_PART = r'(?:"((?:[^"]|"")*)"|([^."]+))'
 _QUOTED = re.compile(rf"{_PART}\.{_PART}\.{_PART}")
 # A name with more dots than that is a mistake.
 _MOST_PARTS = 6
@@ -43,8 +43,7 @@ def names_of(key: str) -> list[ObjectName]:
         return [ObjectName(*parts)]
     quoted = _QUOTED.fullmatch(key)
     if quoted is not None:
-        found = [(inner or "").replace('""', '"') or bare for inner, bare in _pairs(quoted)]
-        return [ObjectName(*found)]
+        return [ObjectName(*map(_stored, _pairs(quoted)))]
     if '"' in key or not 3 < len(parts) <= _MOST_PARTS or "" in parts:
         raise ValueError(f"`{key}` is no name of the form DATABASE.SCHEMA.NAME")
     return [
@@ -53,6 +52,11 @@ def names_of(key: str) -> list[ObjectName]:
     ]
 
 
-def _pairs(match: re.Match[str]) -> list[tuple[str | None, str]]:
+def _stored(part: tuple[str | None, str | None]) -> str:
+    inner, bare = part
+    return bare or "" if inner is None else inner.replace('""', '"')
+
+
+def _pairs(match: re.Match[str]) -> list[tuple[str | None, str | None]]:
     groups = match.groups()
     return [(groups[at], groups[at + 1]) for at in (0, 2, 4)]

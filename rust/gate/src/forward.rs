@@ -118,7 +118,7 @@ impl Sending<'_> {
         let statement = &self.job.statement;
         let session = &statement.session;
         let client_tag = self.job.request.parameters.query_tag.as_deref();
-        let client_tag = client_tag.or(session.who.client_tag.as_deref()).unwrap_or_default();
+        let client_tag = client_tag.or(self.place.client_tag.as_deref()).unwrap_or_default();
         let state = &self.job.state;
         let sql = &self.job.asked.sql;
         let mut ours = Parameters::new();
@@ -346,6 +346,12 @@ impl Sending<'_> {
         } else if let (Some(database), Some(schema)) = (database, schema) {
             place.database = database;
             place.schema = schema;
+        }
+        if self.verdict.class == "session"
+            && let Some(tag) =
+                snowgate_sql::query_tag(&self.job.asked.sql, &judge::sql_limits(&self.job.state))
+        {
+            place.client_tag = (!tag.is_empty()).then_some(tag);
         }
     }
 

@@ -224,6 +224,6 @@ pub(crate) fn classify(state: &State, sql: &str) -> Result<Classified, Refusal> 
     }
 }
 
-fn sql_limits(state: &State) -> SqlLimits {
+pub(crate) fn sql_limits(state: &State) -> SqlLimits {
     SqlLimits { bytes: state.limits.statement_bytes, ..SqlLimits::default() }
 }

@@ -217,11 +217,11 @@ impl Attempt {
             source: self.source.clone(),
             opened_at_s,
             expires_at_s: opened_at_s + admission.max_age_s.max(0.0),
-            client_tag: request.parameters.query_tag.clone(),
         };
         let place = Place {
             database: opened.database.clone().unwrap_or_default(),
             schema: opened.schema.clone().unwrap_or_default(),
+            client_tag: request.parameters.query_tag.clone(),
             ..Place::default()
         };
         Arc::new(Session::new(id.to_owned(), who, place, upstream, false))

@@ -51,8 +51,6 @@ pub(crate) struct Who {
     pub(crate) source: String,
     pub(crate) opened_at_s: f64,
     pub(crate) expires_at_s: f64,
-    /// Tag the client set at login; it fills a part of ours (F24).
-    pub(crate) client_tag: Option<String>,
 }
 
 /// Where a session stands.
@@ -67,6 +65,8 @@ pub(crate) struct Place {
     pub(crate) overlay: u64,
     /// A barrier ended without a reply: database and schema must be asked for (F9).
     pub(crate) unknown: bool,
+    /// Tag the client set, at login or by a statement; it fills a part of ours (F24).
+    pub(crate) client_tag: Option<String>,
 }
 
 /// One client session.

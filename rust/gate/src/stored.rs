@@ -48,7 +48,7 @@ impl State {
             client_app: who.client_app.clone(),
             client_version: who.client_version.clone(),
             source: who.source.clone(),
-            client_tag: who.client_tag.clone(),
+            client_tag: place.client_tag,
             state: place.state,
             overlay: place.overlay,
             unknown: place.unknown,
@@ -72,7 +72,6 @@ impl State {
             source: row.source,
             opened_at_s: row.opened_at_s,
             expires_at_s: row.expires_at_s,
-            client_tag: row.client_tag,
         };
         let place = Place {
             database: row.database,
@@ -80,6 +79,7 @@ impl State {
             state: row.state,
             overlay: row.overlay,
             unknown: true,
+            client_tag: row.client_tag,
         };
         let session = Session::new(row.id.clone(), who, place, upstream, true);
         self.sessions

@@ -52,5 +52,6 @@ pub use error::LexError;
 pub use kinds::object_kinds;
 pub use lex::{Limits, lex};
 pub use literal::unescape;
+pub use session::query_tag;
 pub use template::{Slot, Template, template};
 pub use token::{Token, TokenKind};

@@ -3,7 +3,11 @@
 use crate::class::Class;
 use crate::classify::{Head, Refusal};
 use crate::cursor::Cursor;
+use crate::lex::{Limits, lex};
+use crate::literal::unescape;
 use crate::token::TokenKind;
+
+const TAG: &str = "QUERY_TAG";
 
 /// Session parameters a client may change. Left out on purpose: whatever changes how names resolve
 /// (`QUOTED_IDENTIFIERS_IGNORE_CASE`, `SEARCH_PATH`) or how many statements a text holds
@@ -34,7 +38,7 @@ pub(crate) const PARAMETERS: [&str; 41] = [
     "ODBC_QUERY_RESULT_FORMAT",
     "ODBC_TREAT_DECIMAL_AS_INT",
     "PYTHON_CONNECTOR_QUERY_RESULT_FORMAT",
-    "QUERY_TAG",
+    TAG,
     "ROWS_PER_RESULTSET",
     "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS",
     "STATEMENT_TIMEOUT_IN_SECONDS",
@@ -68,6 +72,31 @@ pub(crate) fn alter(head: &mut Head, mut cursor: Cursor<'_, '_>) {
             remedy: "leave the parameter to the account's default",
         });
     }
+}
+
+/// What an `ALTER SESSION` sets `QUERY_TAG` to; an empty text where it unsets it. `None` for every
+/// other statement.
+pub fn query_tag(text: &str, limits: &Limits) -> Option<String> {
+    let mut tokens = lex(text, limits).ok()?;
+    tokens.retain(|token| !token.kind.is_trivia() && !token.is_symbol(";"));
+    let mut cursor = Cursor::new(&tokens);
+    if cursor.eat("ALTER SESSION UNSET") {
+        return tokens.iter().any(|token| token.is_word(TAG)).then(String::new);
+    }
+    if !cursor.eat("ALTER SESSION SET") {
+        return None;
+    }
+    let mut tag = None;
+    while let Some(name) = cursor.next() {
+        cursor.eat_symbol("=");
+        cursor.eat_symbol("-");
+        let value = cursor.next()?;
+        if name.is_word(TAG) {
+            tag = Some(unescape(value).unwrap_or_else(|| value.text.to_owned()));
+        }
+        cursor.eat_symbol(",");
+    }
+    tag
 }
 
 fn set_parameters(mut cursor: Cursor<'_, '_>) -> bool {

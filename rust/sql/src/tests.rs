@@ -1,6 +1,6 @@
 //! The class of every kind of statement, from its text. Sources: attacks F10, F17, F18; `sql.md` 2.2.
 
-use crate::{Head, Limits, classify};
+use crate::{Head, Limits, classify, query_tag};
 
 fn only(text: &str) -> Head {
     let classified = classify(text, &Limits::default()).unwrap();
@@ -25,6 +25,23 @@ fn refused(name: &str, texts: &[&str]) {
     for text in texts {
         assert_eq!(rule(text), Some(name), "{text}");
     }
+}
+
+#[test]
+fn the_query_tag_that_a_statement_sets_is_known() {
+    let tag = |text: &str| query_tag(text, &Limits::default());
+    let set = |value: &str| Some(value.to_owned());
+    assert_eq!(tag("alter session set query_tag = 'it''s'"), set("it's"));
+    assert_eq!(
+        tag("ALTER SESSION SET WEEK_START = -1, /* x */ QUERY_TAG = $$a 'b'$$ TIMEZONE = 'UTC';"),
+        set("a 'b'")
+    );
+    assert_eq!(tag("ALTER SESSION SET QUERY_TAG = 'a', QUERY_TAG = b"), set("b"));
+    assert_eq!(tag("ALTER SESSION UNSET TIMEZONE, QUERY_TAG"), set(""));
+    assert_eq!(tag("ALTER SESSION UNSET TIMEZONE"), None);
+    assert_eq!(tag("ALTER SESSION SET TIMEZONE = 'QUERY_TAG'"), None);
+    assert_eq!(tag("SELECT 'ALTER SESSION SET QUERY_TAG = 1'"), None);
+    assert_eq!(tag("ALTER SESSION SET QUERY_TAG ="), None);
 }
 
 #[test]

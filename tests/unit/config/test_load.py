@@ -122,6 +122,7 @@ def test_a_ci_rule_for_every_branch_is_a_warning(load: Load) -> None:
     [
         (", /environment: production", "", True),
         ('{/repository_id: "1", /environment: production}', '{/project_path: "a/b"}', True),
+        ('{/repository_id: "1", /environment: production}', '{/repository: "a/b"}', True),
         ('{/repository_id: "1", /environment: production}', "{/ref_protected: 'true'}", False),
         ('{/repository_id: "1", /environment: production}', '{/team: "1"}', False),
     ],

@@ -222,6 +222,14 @@ async def test_without_a_bearer_token_nothing_is_shown(
     assert "DROP" not in reply.text
 
 
+async def test_two_tokens_are_none(world: World) -> None:
+    tokens = [("authorization", f"Bearer {name}:data-platform") for name in ("bob", "carol")]
+
+    reply = await world.http.get("/api/v1/approvals", headers=tokens)
+
+    assert reply.status_code == 401
+
+
 async def test_people_see_only_what_they_may_decide(world: World) -> None:
     approval = await world.desk.request(statement())
     await world.desk.request(statement("q2", ("security",)))

@@ -163,22 +163,44 @@ fn a_ticket_is_used_up_and_grows_old() {
     assert_eq!(old.fetch().unwrap().status, 503);
 }
 
-#[test]
-fn a_kill_in_mid_stream_cuts_the_connection() {
+/// Whether a large chunk comes through whole, where something happens after it was asked for.
+fn comes_through(
+    judge: fn(&Value) -> Value,
+    limits: Value,
+    meanwhile: impl FnOnce(&Chunked),
+) -> bool {
     let row = format!("[\"{}\",\"x\"]", "n".repeat(1000));
     let body = vec![row; 30_000].join(",");
-    let chunked = chunked(masked, json!({}), stored(body.as_bytes()));
+    let chunked = chunked(judge, limits, stored(body.as_bytes()));
     let go = chunked.rig.snowflake.hold_back(STORAGE);
     let headers = vec![(SECRET.to_owned(), chunked.secret.clone())];
     let (address, path) = (chunked.rig.address(), chunked.path.clone());
     let fetching = chunked.rig.spawn(send(address, "GET", path, headers, Vec::new()));
     chunked.rig.wait_until(|| !chunked.rig.snowflake.seen(STORAGE).is_empty());
-    let id = chunked.rig.plane.asked("judge")[0]["session"]["id"].clone();
-    chunked.rig.gate().kill(id.as_str().unwrap());
-    chunked.rig.plane.wait_for("session_closed");
+    meanwhile(&chunked);
     go.add_permits(1);
+    chunked.rig.block(fetching).unwrap().is_some()
+}
 
-    assert!(chunked.rig.block(fetching).unwrap().is_none(), "the whole chunk came through");
+#[test]
+fn a_kill_in_mid_stream_cuts_the_connection() {
+    for judge in [masked, plane::allow] {
+        assert!(comes_through(judge, json!({}), |_| ()));
+        let killed = |chunked: &Chunked| {
+            let id = chunked.rig.plane.asked("judge")[0]["session"]["id"].clone();
+            chunked.rig.gate().kill(id.as_str().unwrap());
+            chunked.rig.plane.wait_for("session_closed");
+        };
+        assert!(!comes_through(judge, json!({}), killed), "the whole chunk came through");
+    }
+}
+
+#[test]
+fn a_ticket_that_grows_old_in_mid_stream_cuts_the_connection() {
+    for judge in [masked, plane::allow] {
+        let later = |_: &Chunked| std::thread::sleep(std::time::Duration::from_millis(1100));
+        assert!(!comes_through(judge, json!({"ticket_age_s": 1}), later));
+    }
 }
 
 #[test]

@@ -261,7 +261,10 @@ fn commands_of_the_control_plane_complete_over_the_bridge() {
     assert!(of(10)["error"].is_object());
     assert_eq!(rig.entries("policy")[0]["digest"], "d");
     let intent = rig.entries("intent").into_iter().find(|entry| entry["purpose"] == "catalog");
-    assert_eq!(rig.text(&intent.unwrap(), "sql"), "SHOW TABLES");
+    let intent = intent.unwrap();
+    assert_eq!(rig.text(&intent, "sql"), "SHOW TABLES");
+    let tag = rig.snowflake.ran("SHOW TABLES")[0].tag();
+    assert_eq!((&tag["gw"], &tag["seq"]), (&json!("gw-1"), &intent["seq"]), "ours are tagged too");
     let client = rig.login("job");
     assert!(rig.block(client.query("select 1")).success(), "a refused entry poisons nothing");
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     plane,
-    rig::Rig,
+    rig::{Client, Rig},
     snowflake::{Act, failed, id, result, rows, running},
 };
 
@@ -472,6 +472,34 @@ fn the_query_tag_is_the_gateways_and_the_clients_is_inside() {
     assert_eq!(tag["seq"], rig.intents()[0]["seq"]);
     assert_eq!(tag["mac"].as_str().unwrap().len(), 64);
     assert_eq!(tag["client"], forged);
+}
+
+#[test]
+fn a_tag_that_a_client_sets_by_statement_is_inside_from_then_on() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    rig.plane.judge(|question| {
+        let mut verdict = plane::allow(question);
+        if question["sql"].as_str().unwrap().to_ascii_uppercase().starts_with("ALTER") {
+            (verdict["class"], verdict["barrier"]) = (json!("session"), json!(true));
+        }
+        verdict
+    });
+    let refused = "alter session set query_tag = 'refused', timezone = 'nowhere'";
+    rig.snowflake.on(refused, Act::Json(failed("001007", "invalid value")));
+    let tag = |rig: &Rig, client: &Client, sql: &str| {
+        assert!(rig.block(client.query(sql)).success());
+        rig.snowflake.ran(sql)[0].tag()["client"].clone()
+    };
+
+    assert_eq!(tag(&rig, &client, "select 1"), Value::Null);
+    assert!(rig.block(client.query("ALTER SESSION SET QUERY_TAG = 'nightly'")).success());
+    assert_eq!(tag(&rig, &client, "select 2"), "nightly");
+    assert!(!rig.block(client.query(refused)).success());
+    assert_eq!(tag(&rig, &client, "select 3"), "nightly");
+
+    assert!(rig.block(client.query("ALTER SESSION UNSET QUERY_TAG")).success());
+    assert_eq!(tag(&rig, &client, "select 4"), Value::Null);
 }
 
 #[test]
