@@ -126,10 +126,13 @@ pub(crate) async fn log_in(
         begun.push(state.ledger.begin("intent", fields, vec![text("sql", GATEWAY, *sql)]));
     }
     let mut entries = Vec::with_capacity(begun.len());
-    for entry in begun {
-        entries.push(entry.durable().await?);
+    let mut spec = spec.clone();
+    for ((entry, sql), tag) in begun.into_iter().zip(PIN_STATEMENTS).zip(&mut spec.pin_tags) {
+        let seq = entry.durable().await?;
+        *tag = query_tag(&state.keys.tag, &state.gateway, seq, sql, "");
+        entries.push(seq);
     }
-    let result = state.upstream.login(spec).await;
+    let result = state.upstream.login(&spec).await;
     let (status, code) = match &result {
         Ok(_) => ("ok", None),
         Err(error) if error.did_not_run() => ("error", Some("login")),

@@ -47,6 +47,8 @@ pub struct LoginSpec {
     pub session_parameters: Parameters,
     /// Request ids of the statements that pin the role.
     pub pin_requests: PinRequests,
+    /// `QUERY_TAG` of each of them (F24).
+    pub pin_tags: [String; 2],
 }
 
 impl Upstream {
@@ -154,7 +156,10 @@ async fn pin(session: &Session, spec: &LoginSpec) -> Result<(), UpstreamError> {
     }
     let [forget, read_back] = PIN_STATEMENTS;
     let PinRequests([forget_id, read_back_id]) = spec.pin_requests;
+    let [forget_tag, read_back_tag] = &spec.pin_tags;
+    parameters.set("QUERY_TAG", forget_tag.as_str());
     run(session, forget_id, forget, &parameters).await?;
+    parameters.set("QUERY_TAG", read_back_tag.as_str());
     let head = run(session, read_back_id, read_back, &parameters).await?;
     let wrong = |reason: &str| UpstreamError::RolePin { reason: reason.to_owned() };
     let InlineRows::Json(rows) = &head.rows else { return Err(wrong("no rows were returned")) };

@@ -58,6 +58,7 @@ fn the_role_is_pinned_and_the_pin_is_recorded_before_it_is_sent() {
         assert!(request.query.contains(&format!("requestId={id}")), "{}", request.query);
         assert_eq!((&intent["via"], &intent["principal"]), (&json!("gateway"), &json!("gateway")));
         assert_eq!(rig.text(intent, "sql"), sql);
+        assert_eq!(request.tag()["seq"], intent["seq"]);
         assert_eq!(rig.outcome(intent)["status"], "ok");
     }
 }
