@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     plane,
     rig::{Answer, Client, Rig},
-    snowflake::{Act, id, ok, result, rows},
+    snowflake::{Act, failed, id, ok, result, rows},
 };
 
 const SQL: &str = "select name, email from customers";
@@ -168,6 +168,46 @@ fn what_was_masked_then_stays_masked_though_policy_is_open_now() {
     let again = rig.block(client.poll(&first.query_id()));
 
     assert_eq!(again.json["data"]["rowset"], json!([["A***", "***"], ["B***", "***"]]));
+}
+
+#[test]
+fn what_was_masked_at_the_start_stays_masked_though_policy_opens_while_it_runs() {
+    let (rig, client) = rig(plan);
+    let go = rig.snowflake.hold_back(SQL);
+    let running = rig.spawn({
+        let client = client.clone();
+        async move { client.query(SQL).await }
+    });
+    rig.wait_until(|| rig.snowflake.ran(SQL).len() == 1);
+    rig.plane.judge(plane::allow);
+    rig.gate().set_epoch(2);
+    go.add_permits(1);
+
+    let answer = rig.block(running).unwrap();
+
+    assert_eq!(answer.json["data"]["rowset"], json!([["A***", "***"], ["B***", "***"]]));
+}
+
+#[test]
+fn what_snowflake_says_of_an_error_is_withheld_where_it_may_quote_values() {
+    for hide in [true, false] {
+        let (rig, client) = rig(move |question| {
+            let mut verdict = plane::allow(question);
+            verdict["hide_errors"] = json!(hide);
+            verdict
+        });
+        rig.snowflake.on(SQL, Act::Json(failed("100038", "'canary@example.com' is no number")));
+
+        let answer = rig.block(client.query(SQL));
+
+        assert_eq!(answer.code(), "100038");
+        assert_eq!(answer.message().contains("canary"), !hide, "{}", answer.message());
+        assert_eq!(answer.message().contains("code 100038; its message is withheld"), hide);
+        assert_eq!(rig.outcome(&rig.intents()[0])["fault"], "upstream");
+        if hide {
+            shows_no_canary(&answer);
+        }
+    }
 }
 
 #[test]
