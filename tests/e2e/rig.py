@@ -181,7 +181,7 @@ class Rig:
                 self._own_intents.add(entry.seq)
                 self._own_requests.add(entry.fields["upstream_request_id"])
             elif entry.kind == "outcome" and entry.fields["intent"] in self._own_intents:
-                self._own_results.add(f"/results/{entry.fields['upstream_query_id']}")
+                self._own_results.add(f"/results/{entry.fields.get('upstream_query_id')}")
         result = "/".join(line.path.split("/")[:3])
         return line.request_id in self._own_requests or result in self._own_results
 
