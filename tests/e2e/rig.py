@@ -98,8 +98,7 @@ class Since:
     def upstream(self) -> list[Line]:
         """Requests that reached upstream, without those for the gateway's own catalog."""
         # The ledger is read after the lines: an intent is durable before its statement is sent.
-        lines = self.rig.lines()[self.first_line :]
-        return [line for line in lines if not self.rig.is_own(line)]
+        return self.rig.others(self.rig.lines()[self.first_line :])
 
     def statements(self) -> list[str]:
         """Texts that reached upstream, in order, without the gateway's own."""
@@ -173,8 +172,8 @@ class Rig:
         """The ledger from an entry on."""
         return [*read_entries(self.ledger_dir, start=first)]
 
-    def is_own(self, line: Line) -> bool:
-        """Whether a request is of a statement in the gateway's own session, or fetches its rows."""
+    def others(self, lines: list[Line]) -> list[Line]:
+        """Those that neither run statements in the gateway's own session nor fetch their rows."""
         for entry in self.entries(self._read_up_to):
             self._read_up_to = entry.seq + 1
             if entry.kind == "intent" and entry.fields.get("session") == "gateway":
@@ -182,8 +181,12 @@ class Rig:
                 self._own_requests.add(entry.fields["upstream_request_id"])
             elif entry.kind == "outcome" and entry.fields["intent"] in self._own_intents:
                 self._own_results.add(f"/results/{entry.fields.get('upstream_query_id')}")
-        result = "/".join(line.path.split("/")[:3])
-        return line.request_id in self._own_requests or result in self._own_results
+        return [
+            line
+            for line in lines
+            if line.request_id not in self._own_requests
+            and "/".join(line.path.split("/")[:3]) not in self._own_results
+        ]
 
     def lines(self) -> list[Line]:
         """What the stand-in received."""

@@ -212,8 +212,10 @@ class CatalogKeeper:
         whole = self._whole_wanted or self._fresh_s() <= 0 or not named
         self._whole_wanted = False
         try:
-            read = await self._read_whole() if whole else await self._read_some(due)
-            await self._put(read, mark)
+            databases, registry = self._settings.databases, self._current.policy.registry
+            read = await (read_catalog(self._reader, databases) if whole else self._read_some(due))
+            routines = await read_routines(self._reader, databases, registry)
+            await self._put(replace(read, routines=routines), mark)
         except SnowgateError as error:
             self._problem = str(error)
             self._whole_wanted |= whole
@@ -231,24 +233,13 @@ class CatalogKeeper:
         except SnowgateError as error:
             log.warning("what was read could not be kept: %s", error)
 
-    async def _read_whole(self) -> Catalog:
-        databases = self._settings.databases
-        read = await read_catalog(self._reader, databases)
-        return await self._with_routines(read)
-
     async def _read_some(self, names: frozenset[ObjectName]) -> Catalog:
         """What was read last, with these objects as they are now."""
         ours = {one for one in names if one.database in self._settings.databases}
         now = await read_objects(self._reader, ours)
-        read = self._read.replacing(
+        return self._read.replacing(
             {one: now.tables.get(one) for one in ours}, {one: now.views.get(one) for one in ours}
         )
-        return await self._with_routines(read)
-
-    async def _with_routines(self, read: Catalog) -> Catalog:
-        databases, registry = self._settings.databases, self._current.policy.registry
-        found = await read_routines(self._reader, databases, registry)
-        return replace(read, routines=found)
 
     async def _put(self, read: Catalog, mark: int) -> None:
         """Put a catalog in force as it was read, with all its tags.

@@ -134,30 +134,6 @@ async def world() -> World:
 
 
 @pytest.fixture
-def statement() -> HeldStatement:
-    """A DROP by a job that alice triggered."""
-    return HeldStatement(
-        session="s1",
-        query_id="q1",
-        principal=Principal("CRM", "https://ci", "repo-1", "etl job", triggered_by=("alice",)),
-        groups=("etl-writers",),
-        role="ETL",
-        database="CRM",
-        schema="PUBLIC",
-        sql="DROP TABLE staging",
-        binds="",
-        parameters="",
-        context_digest="context",
-        statement_digest="statement",
-        reference="ref-1",
-        rules=("ddl",),
-        approvers=("data-platform",),
-        quorum=1,
-        expires_s=3600,
-    )
-
-
-@pytest.fixture
 def person() -> Voters:
     """Makes a verified approver; arguments change the principal, `groups` the groups."""
 

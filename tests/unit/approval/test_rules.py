@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,46 +10,34 @@ import pytest
 
 from snowgate.approval.rules import unsound
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement, Vote
-from snowgate.model.identity import Principal
 
+Approved = Callable[..., Approval]
 BOB = Vote("bob", "Bob", True, "", 50.0, "https://people", "id-bob", ("data-platform",), 7)
 CAROL = replace(BOB, person="carol", name="Carol", subject="id-carol", entry=8)
 
 
-def approved(*votes: Vote, quorum: int = 1) -> Approval:
-    held = HeldStatement(
-        session="s1",
-        query_id="q1",
-        principal=Principal("CRM", "https://ci", "repo-1", "etl job", triggered_by=("alice",)),
-        groups=("etl-writers",),
-        role="ETL",
-        database="CRM",
-        schema="PUBLIC",
-        sql="DROP TABLE staging",
-        binds="",
-        parameters="",
-        context_digest="context",
-        statement_digest="statement",
-        reference="ref-1",
-        rules=("ddl",),
-        approvers=("data-platform",),
-        quorum=quorum,
-        expires_s=3600,
-    )
-    return Approval("a1", held, ApprovalState.APPROVED, 0.0, 100.0, votes)
+@pytest.fixture
+def approved(statement: HeldStatement) -> Approved:
+    def make(*votes: Vote, quorum: int = 1) -> Approval:
+        held = replace(statement, quorum=quorum)
+        return Approval("a1", held, ApprovalState.APPROVED, 0.0, 100.0, votes)
+
+    return make
 
 
-def test_votes_that_could_be_cast_release() -> None:
+def test_votes_that_could_be_cast_release(approved: Approved) -> None:
     assert unsound(approved(BOB)) is None
     assert unsound(approved(BOB, CAROL, quorum=2)) is None
 
 
 @pytest.mark.parametrize(("votes", "quorum"), [((), 1), ((), 0), ((BOB,), 2), ((BOB,), 0)])
-def test_fewer_votes_than_the_quorum_do_not(votes: tuple[Vote, ...], quorum: int) -> None:
+def test_fewer_votes_than_the_quorum_do_not(
+    approved: Approved, votes: tuple[Vote, ...], quorum: int
+) -> None:
     assert unsound(approved(*votes, quorum=quorum)) == "it has fewer votes than its quorum"
 
 
-def test_two_votes_of_one_person_do_not() -> None:
+def test_two_votes_of_one_person_do_not(approved: Approved) -> None:
     again = replace(BOB, person="BOB", issuer="https://other-people", subject="other", entry=8)
     assert unsound(approved(BOB, again, quorum=2)) == "one person has two votes"
 
@@ -64,10 +53,10 @@ def test_two_votes_of_one_person_do_not() -> None:
         {"at_s": 100.0},
     ],
 )
-def test_a_vote_that_could_not_be_cast_does_not(change: dict[str, Any]) -> None:
+def test_a_vote_that_could_not_be_cast_does_not(approved: Approved, change: dict[str, Any]) -> None:
     assert unsound(approved(CAROL, replace(BOB, **change), quorum=2)) == "a vote does not count"
 
 
-def test_the_vote_of_nobody_does_not() -> None:
+def test_the_vote_of_nobody_does_not(approved: Approved) -> None:
     assert unsound(approved(replace(BOB, person=""))) is not None
     assert unsound(approved(CAROL, replace(BOB, person=""), quorum=2)) is not None
