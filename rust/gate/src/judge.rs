@@ -106,10 +106,9 @@ impl Asking<'_> {
         if !self.run {
             return Ok(Some(Known::Exact));
         }
-        let flight = state.flights.join(key).await;
-        if flight.is_none()
-            && let Some(known) = self.cached_template(&key)
-        {
+        let _flight = state.flights.join(key).await;
+        // Somebody's question has ended: the one that was waited for, or one just before.
+        if let Some(known) = self.cached_template(&key) {
             return Ok(Some(known));
         }
         let verdict = self.ask(epoch, text).await?;
@@ -127,10 +126,8 @@ impl Asking<'_> {
         if !self.run {
             return self.ask(epoch, text).await;
         }
-        let flight = self.state.flights.join(key).await;
-        if flight.is_none()
-            && let Some(verdict) = self.cached(&key)
-        {
+        let _flight = self.state.flights.join(key).await;
+        if let Some(verdict) = self.cached(&key) {
             return Ok(Some(verdict));
         }
         let verdict = self.ask(epoch, text).await?;
