@@ -148,7 +148,7 @@ def measure(upstream: Path, folder: Path) -> tuple[list[Comparison], list[Compar
     for name, content in contents.items():
         (chunks / name).write_bytes(content)
     make_certificates(folder, ("localhost", "127.0.0.1"))
-    make_user_key(folder)
+    make_user_key(folder, "snowflake")
     upstream_port, nginx_port = _free_port(), _free_port()
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, upstream=upstream_port, port=nginx_port))
@@ -449,6 +449,7 @@ def _gate(folder: Path, home: Path, upstream_port: int) -> Iterator[Proxy]:
     key = home / "keys" / "store.key"
     key.write_bytes(os.urandom(32))
     key.chmod(0o600)
+    key_file = str(folder / "snowflake.p8")
     document = {
         "listen": {
             "address": "127.0.0.1",
@@ -464,10 +465,12 @@ def _gate(folder: Path, home: Path, upstream_port: int) -> Iterator[Proxy]:
             "host": "127.0.0.1",
             "port": upstream_port,
             "protocol": "http",
-            "user": "SVC",
-            "private_key_file": str(folder / "snowflake.p8"),
+            "credential": {"user": "SVC", "private_key_file": key_file},
         },
-        "gateway_session": {"role": "ANALYST"},
+        "gateway_session": {
+            "credential": {"user": "CATALOG", "private_key_file": key_file},
+            "role": "ANALYST",
+        },
         "ledger": {
             "dir": str(home / "ledger"),
             "origin": "snowgate/bench",

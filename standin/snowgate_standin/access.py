@@ -80,7 +80,7 @@ class Access:
         """The primary role and, unless switched off, all others of the user."""
         if session.secondary == "NONE":
             return [session.role]
-        return [session.role, *self.roles.secondary(session.role)]
+        return [session.role, *self.roles.secondary(session.user, session.role)]
 
     def check(self, session: Session, expression: exp.Expression) -> None:
         """Pass, or raise the refusal Snowflake would give.

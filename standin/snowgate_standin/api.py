@@ -61,7 +61,10 @@ class Api:
         self._queries = queries
         self._faults = faults
         self._log = log
-        self._keys = KeyPair(settings.public_key, settings.account, settings.user)
+        keys = {settings.user: settings.public_key, settings.catalog_user: settings.catalog_key}
+        self._keys = {
+            user: KeyPair(key, settings.account, user) for user, key in keys.items() if key
+        }
 
     async def handle(self, request: Request) -> Response:
         body = request.json()
@@ -112,30 +115,35 @@ class Api:
 
     async def _login(self, request: Request, data: dict[str, Any]) -> Reply:
         try:
-            self._authenticate(data)
-            session = await self._open(request, data)
+            session = await self._open(request, data, self._authenticate(data))
         except SnowflakeError as error:
             return replies.refused_login(error, data.get("LOGIN_NAME"))
         token, master = self._sessions.add(session)
         return replies.login(session, token, master, self._sessions.validity())
 
-    def _authenticate(self, data: dict[str, Any]) -> None:
+    def _authenticate(self, data: dict[str, Any]) -> str:
+        """The name of the user that proved itself.
+
+        Raises:
+            SnowflakeError: 390100 or 390144.
+        """
         method = str(data.get("AUTHENTICATOR") or "").upper()
-        user = str(data.get("LOGIN_NAME") or "").upper()
+        user = str(data.get("LOGIN_NAME") or self._settings.user).upper()
         account = str(data.get("ACCOUNT_NAME") or "").upper()
         if method == "OAUTH" and self._settings.allow_oauth and data.get("TOKEN"):
-            return
+            return self._settings.user
         if method != "SNOWFLAKE_JWT":
             raise bad_credentials()
         if account and account != self._settings.account:
             raise bad_credentials()
-        if user and user != self._settings.user:
+        if user not in self._keys:
             raise invalid_jwt()
-        self._keys.check(str(data.get("TOKEN") or ""))
+        self._keys[user].check(str(data.get("TOKEN") or ""))
+        return user
 
-    async def _open(self, request: Request, data: dict[str, Any]) -> Session:
+    async def _open(self, request: Request, data: dict[str, Any], user: str) -> Session:
         role = _name(request.query.get("roleName")) or DEFAULT_ROLE
-        if role not in self._engine.roles.of_user:
+        if role not in self._engine.roles.of_user[user]:
             raise SnowflakeError(
                 "390189",
                 "08001",
@@ -145,7 +153,7 @@ class Api:
             )
         connection = await asyncio.to_thread(self._engine.connect)
         session = Session(
-            user=self._settings.user,
+            user=user,
             client_app=str(data.get("CLIENT_APP_ID") or ""),
             role=role,
             warehouse=_name(request.query.get("warehouse")),

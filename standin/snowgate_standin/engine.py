@@ -93,7 +93,7 @@ class Engine:
         self._settings = settings
         self._fake = FakeSnow()
         seed = self._fake.connect("CRM", "PUBLIC")
-        self.roles = Roles()
+        self.roles = Roles(settings.user, settings.catalog_user)
         self.catalog = Catalog(self._fake.duck_conn)
         self.catalog.add_database("CRM")
         self.access = Access(self.roles, self.catalog)
@@ -357,7 +357,8 @@ class Engine:
     # -- values of functions about the session ---------------------------------------------
 
     def _preparation(self, session: Session) -> Preparation:
-        secondary = self.roles.secondary(session.role)
+        secondary = self.roles.secondary(session.user, session.role)
+        available = self.roles.of_user[session.user]
         roles = '{"roles":"' + ",".join(secondary) + '","value":"ALL"}'
         if session.secondary == "NONE":
             roles = '{"roles":"","value":""}'
@@ -365,7 +366,7 @@ class Engine:
         plain: dict[str, str | None] = {
             "CURRENT_ROLE": session.role,
             "CURRENT_SECONDARY_ROLES": roles,
-            "CURRENT_AVAILABLE_ROLES": "[" + ",".join(f'"{r}"' for r in self.roles.of_user) + "]",
+            "CURRENT_AVAILABLE_ROLES": "[" + ",".join(f'"{r}"' for r in available) + "]",
             "CURRENT_USER": session.user,
             "CURRENT_ACCOUNT": self._settings.account,
             "CURRENT_ACCOUNT_NAME": self._settings.account,

@@ -29,7 +29,7 @@ _NO_SECONDS = 100_000_000_000
 
 
 class KeyPair:
-    """The public key of the one user, and the check of a token against it."""
+    """The public key of a user, and the check of a token against it."""
 
     def __init__(self, path: Path, account: str, user: str) -> None:
         key = load_pem_public_key(path.read_bytes())

@@ -130,7 +130,7 @@ class Local:
                     "SQL compilation error:\nObject does not exist, or operation cannot be "
                     "performed.",
                 )
-            if name not in self._roles.of_user:
+            if name not in self._roles.of_user[session.user]:
                 raise SnowflakeError(
                     "003013",
                     "42501",
@@ -202,7 +202,9 @@ class Local:
         if name not in self._roles.known:
             raise missing("Role", name)
         del self._roles.known[name]
-        self._roles.of_user = [role for role in self._roles.of_user if role != name]
+        for held in self._roles.of_user.values():
+            if name in held:
+                held.remove(name)
         return status(DDL, f"{name} successfully dropped.")
 
     def _grant(self, session: Session, sql: str, *, revoke: bool) -> Result:
@@ -212,13 +214,17 @@ class Local:
             role, kind, to = _plain(match[1]), match[2].upper(), _plain(match[3])
             if role not in self._roles.known or (kind == "ROLE" and to not in self._roles.known):
                 raise missing("Role", role)
+            if kind == "USER" and to not in self._roles.of_user:
+                raise missing("User", to)
             if kind == "ROLE":
                 change = self._roles.known[to].inherits
                 (change.discard if revoke else change.add)(role)
-            elif revoke:
-                self._roles.of_user = [name for name in self._roles.of_user if name != role]
-            elif role not in self._roles.of_user:
-                self._roles.of_user.append(role)
+                return status(DDL)
+            held = self._roles.of_user[to]
+            if role in held:
+                held.remove(role)
+            if not revoke:
+                held.append(role)
             return status(DDL)
         match = _GRANT.match(body)
         if match is None:
@@ -254,9 +260,8 @@ class Local:
         if rest.startswith("GRANTS"):
             words = rest.rstrip(";").split()
             if len(words) >= 4 and words[1:3] == ["TO", "USER"]:
-                rows = [
-                    ["USAGE", "ROLE", role, "USER", session.user] for role in self._roles.of_user
-                ]
+                held = self._roles.of_user[session.user]
+                rows = [["USAGE", "ROLE", role, "USER", session.user] for role in held]
             else:
                 wanted = words[3] if len(words) >= 4 else session.role
                 role = self._roles.known.get(wanted)

@@ -167,6 +167,7 @@ class Queries:
                     "query_id": query.id,
                     "sql": query.sql,
                     "session": query.session.id,
+                    "user": query.session.user,
                     "role": query.session.role,
                     "secondary": query.session.secondary,
                     "query_tag": query.setting("QUERY_TAG"),

@@ -1,9 +1,10 @@
 """Roles and their grants, as far as the safety of a gateway depends on them.
 
-The service user holds several roles, and a fresh session has every one of them active beside its
-primary role (secondary roles ALL), which is what Snowflake does when DEFAULT_SECONDARY_ROLES is
-unset. Every privilege is the union over the active roles. Snowflake takes CREATE from the primary
-role alone; the stand-in takes it from the union, the worse case for a gateway that forgets to pin.
+There are two users: the service user holds several roles, the catalog's user one. A fresh session
+has every role of its user active beside its primary role (secondary roles ALL), which is what
+Snowflake does when DEFAULT_SECONDARY_ROLES is unset. Every privilege is the union over the active
+roles. Snowflake takes CREATE from the primary role alone; the stand-in takes it from the union, the
+worse case for a gateway that forgets to pin.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ ACCOUNT = frozenset({"CREATE DATABASE", "MANAGE"})
 
 DEFAULT_ROLE = "ETL"
 """The role of a login that names none: a powerful one, so that forgetting to name it shows."""
+
+SERVICE_ROLES = ("PUBLIC", "ANALYST", "ETL", "FRAUD", "SYSADMIN")
+"""What the service user holds."""
+
+CATALOG_ROLES = ("PUBLIC", "SNOWGATE")
+"""What the catalog's user holds."""
 
 Name = tuple[str, str, str]
 """Database, schema and object; `*` stands for any."""
@@ -48,9 +55,9 @@ def _covers(pattern: Name, name: Name) -> bool:
 
 
 class Roles:
-    """All roles of the account and those granted to the service user."""
+    """All roles of the account and those granted to each user."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str, catalog: str) -> None:
         self.known: dict[str, Role] = {}
         self.owners: dict[Name, str] = {}
         for name in ("PUBLIC", "ANALYST", "FRAUD", "ETL", "SNOWGATE", "SYSADMIN", "ACCOUNTADMIN"):
@@ -65,11 +72,11 @@ class Roles:
         self.known["SNOWGATE"].inherits.add(GOVERNANCE_VIEWER)
         for admin in ("SYSADMIN", "ACCOUNTADMIN"):
             self.known[admin].grant(("*", "*", "*"), EVERYTHING | ACCOUNT)
-        self.of_user = ["PUBLIC", "ANALYST", "ETL", "FRAUD", "SNOWGATE", "SYSADMIN"]
+        self.of_user = {service: [*SERVICE_ROLES], catalog: [*CATALOG_ROLES]}
 
-    def secondary(self, primary: str) -> list[str]:
+    def secondary(self, user: str, primary: str) -> list[str]:
         """What ALL stands for beside this primary role; PUBLIC is never listed."""
-        return sorted(role for role in self.of_user if role not in (primary, "PUBLIC"))
+        return sorted(role for role in self.of_user[user] if role not in (primary, "PUBLIC"))
 
     def _expand(self, active: list[str]) -> list[Role]:
         wanted = [*active, "PUBLIC"]

@@ -21,6 +21,8 @@ class Settings:
     public_key: Path
     account: str
     user: str
+    catalog_key: Path | None
+    catalog_user: str
     ready_file: Path | None
     dedup: bool = True
     allow_oauth: bool = False
@@ -53,9 +55,11 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--tls-cert", type=Path, help="PEM chain for the API and the storage")
     parser.add_argument("--tls-key", type=Path)
     parser.add_argument("--log", type=Path, help="one JSON line per request received")
-    parser.add_argument("--public-key", type=Path, required=True, help="PEM RSA key of the user")
+    parser.add_argument("--public-key", type=Path, required=True, help="PEM RSA key of --user")
     parser.add_argument("--account", default="CRMDEMO")
     parser.add_argument("--user", default="SVC_SNOWGATE")
+    parser.add_argument("--catalog-key", type=Path, help="PEM RSA key of the catalog's user")
+    parser.add_argument("--catalog-user", default="SVC_SNOWGATE_CATALOG")
     parser.add_argument("--ready-file", type=Path, help="JSON with the ports, written when ready")
     parser.add_argument("--no-dedup", action="store_true", help="a repeated requestId runs again")
     parser.add_argument("--allow-oauth", action="store_true", help="any OAUTH token logs in")
@@ -86,6 +90,8 @@ def parse(arguments: list[str] | None = None) -> Settings:
         public_key=given.public_key,
         account=given.account.upper(),
         user=given.user.upper(),
+        catalog_key=given.catalog_key,
+        catalog_user=given.catalog_user.upper(),
         ready_file=given.ready_file,
         dedup=not given.no_dedup,
         allow_oauth=given.allow_oauth,

@@ -29,11 +29,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 @dataclass(frozen=True)
 class Standin:
-    """One process: its ports, its request log and the user's private key (DER)."""
+    """One process: its ports, its request log and the private keys of its two users (DER)."""
 
     ready: dict[str, Any]
     log: Path
     key: bytes
+    catalog_key: bytes
     process: subprocess.Popen[bytes]
 
     def connect(self, **options: Any) -> snowflake.connector.SnowflakeConnection:
@@ -54,6 +55,11 @@ class Standin:
             protocol=self.ready["protocol"],
             **(named | options),
         )
+
+    def connect_catalog(self, **options: Any) -> snowflake.connector.SnowflakeConnection:
+        """A session of the catalog's user."""
+        own = {"role": "SNOWGATE", "user": "SVC_SNOWGATE_CATALOG", "private_key": self.catalog_key}
+        return self.connect(**(own | options))
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
@@ -83,18 +89,16 @@ class Standin:
 
 @contextlib.contextmanager
 def running(folder: Path, *switches: str) -> Iterator[Standin]:
-    key = rsa.generate_private_key(65537, 2048)
-    public = folder / "key.pub"
-    public.write_bytes(
-        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
+    public, key = _key_pair(folder / "key.pub")
+    catalog_public, catalog_key = _key_pair(folder / "catalog.pub")
     ready, log = folder / "ready.json", folder / "requests.jsonl"
     process = subprocess.Popen(
         [
             sys.executable,
             "-m",
             "snowgate_standin",
-            *("--public-key", str(public), "--ready-file", str(ready), "--log", str(log)),
+            *("--public-key", str(public), "--catalog-key", str(catalog_public)),
+            *("--ready-file", str(ready), "--log", str(log)),
             *switches,
         ],
         stdout=subprocess.DEVNULL,
@@ -105,11 +109,19 @@ def running(folder: Path, *switches: str) -> Iterator[Standin]:
             assert process.poll() is None, "the stand-in ended while starting"
             assert time.monotonic() < deadline, "the stand-in is not ready"
             time.sleep(0.05)
-        private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        yield Standin(json.loads(ready.read_text()), log, private, process)
+        yield Standin(json.loads(ready.read_text()), log, key, catalog_key, process)
     finally:
         process.terminate()
         process.wait(5)
+
+
+def _key_pair(public: Path) -> tuple[Path, bytes]:
+    """Write the public half of a new key, and return both."""
+    key = rsa.generate_private_key(65537, 2048)
+    public.write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    return public, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def signed(standin: Standin, **changes: Any) -> str:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from harness import Standin, key_pair, running, signed
-from snowflake.connector.errors import Error
+from snowflake.connector.errors import Error, ProgrammingError
 
 
 def _login(standin: Standin, data: dict[str, Any], query: str = "") -> dict[str, Any]:
@@ -75,6 +75,28 @@ def test_other_ways_in_are_refused(standin: Standin, data: dict[str, Any]) -> No
 def test_a_role_that_is_not_granted_fails_the_login(standin: Standin) -> None:
     reply = _login(standin, key_pair(signed(standin)), "?roleName=ACCOUNTADMIN")
     assert reply["code"] == "390189"
+
+
+def test_each_user_has_its_own_key_and_roles(standin: Standin) -> None:
+    with standin.connect_catalog() as connection:
+        cursor = connection.cursor()
+        who = "SELECT CURRENT_USER(), CURRENT_ROLE(), CURRENT_SECONDARY_ROLES()"
+        assert cursor.execute(who).fetchone() == (
+            *("SVC_SNOWGATE_CATALOG", "SNOWGATE"),
+            '{"roles":"","value":"ALL"}',
+        )
+        with pytest.raises(ProgrammingError) as caught:
+            cursor.execute("USE ROLE ETL")
+        assert caught.value.errno == 3013
+    for options in (
+        {"role": "SNOWGATE"},
+        {"private_key": standin.catalog_key},
+        {"user": "SVC_SNOWGATE_CATALOG", "role": "SNOWGATE"},
+    ):
+        with pytest.raises(Error):
+            standin.connect(**options)
+    with pytest.raises(Error):
+        standin.connect_catalog(role="ETL")
 
 
 def test_a_token_request_renews_and_the_new_token_works(standin: Standin) -> None:

@@ -86,7 +86,7 @@ def test_a_reader_may_not_change_anything(analyst: Any, sql: str) -> None:
     ],
 )
 def test_the_catalog_role_sees_objects_but_reads_no_rows(standin: Standin, sql: str) -> None:
-    with standin.connect(role="SNOWGATE") as connection:
+    with standin.connect_catalog() as connection:
         cursor = connection.cursor()
         cursor.execute("USE SECONDARY ROLES NONE")
         code, _, message = _refusal(cursor, sql)
@@ -97,7 +97,7 @@ def test_the_catalog_role_sees_objects_but_reads_no_rows(standin: Standin, sql: 
 
 
 def test_the_catalog_role_reads_the_information_schema(standin: Standin) -> None:
-    with standin.connect(role="SNOWGATE", database=None, schema=None) as connection:
+    with standin.connect_catalog(database=None, schema=None) as connection:
         cursor = connection.cursor()
         cursor.execute("USE SECONDARY ROLES NONE")
         cursor.execute(

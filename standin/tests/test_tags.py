@@ -153,7 +153,8 @@ def test_only_owners_tag(standin: Standin) -> None:
 @pytest.mark.usefixtures("tagged")
 def test_the_accounts_view_takes_a_database_role(standin: Standin) -> None:
     def reads(role: str) -> bool:
-        with standin.connect(role=role) as connection:
+        connect = standin.connect_catalog if role == "SNOWGATE" else standin.connect
+        with connect(role=role) as connection:
             cursor = connection.cursor()
             cursor.execute("USE SECONDARY ROLES NONE")
             try:
@@ -185,7 +186,7 @@ def test_classification_is_shown_to_who_imports_the_snowflake_database(
     tagged.execute(
         "ALTER TABLE T MODIFY COLUMN MAIL SET TAG SNOWFLAKE.CORE.PRIVACY_CATEGORY = 'IDENTIFIER'"
     )
-    with standin.connect(role="SNOWGATE") as connection:
+    with standin.connect_catalog() as connection:
         cursor = connection.cursor()
         cursor.execute("USE SECONDARY ROLES NONE")
         assert effective(cursor) == {("MAIL", "PRIVACY_CATEGORY", "IDENTIFIER", "COLUMN")}

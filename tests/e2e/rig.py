@@ -358,9 +358,13 @@ class Rig:
         return int(self.admin("GET", "executed")["by_sql"].get(sql, 0))
 
     def executions(self, sql: str) -> list[dict[str, Any]]:
-        """Each run of a text: request id, role, query tag."""
+        """Each run of a text: request id, user, role, query tag."""
+        return [each for each in self.all_executions() if each["sql"] == sql]
+
+    def all_executions(self) -> list[dict[str, Any]]:
+        """Each run of any text."""
         listed: list[dict[str, Any]] = self.admin("GET", "executed")["executions"]
-        return [each for each in listed if each["sql"] == sql]
+        return listed
 
     def _key_pair_token(self) -> str:
         pem = self.layout.path("config", "snowflake.p8").read_bytes()

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from snowgate.demo import layout as names
+
 from .rig import LOGIN_REQUEST, Rig
 from .test_denials import assert_denied
 from .wire import Wire
@@ -140,6 +142,29 @@ def test_the_tag_a_client_sets_by_statement_stays_inside_too(rig: Rig, analyst: 
     tag = json.loads(rig.executions(sql)[0]["query_tag"])
     assert (tag["gw"], tag["client"]) == ("demo", "by statement")
     assert altered.ok
+
+
+def test_snowflake_tells_the_gateway_s_own_statements_by_their_user(
+    rig: Rig, analyst: Wire, etl: Wire
+) -> None:
+    assert analyst.query("SELECT 'whose'").ok
+    assert etl.query("SELECT 'whose'").ok
+    ran = {each["request_id"]: (each["user"], each["role"]) for each in rig.all_executions()}
+    intents = [entry.fields for entry in rig.entries() if entry.kind == "intent"]
+    intents = [intent for intent in intents if intent["upstream_request_id"] in ran]
+
+    clients = [intent for intent in intents if intent["session"] != "gateway"]
+    own = [intent for intent in intents if intent["session"] == "gateway"]
+
+    assert {ran[each["upstream_request_id"]][0] for each in clients} == {names.UPSTREAM_USER}
+    catalog = [each for each in own if each["purpose"] not in ("pin", "roles")]
+    assert {each["purpose"] for each in catalog} >= {"catalog"}
+    assert {ran[each["upstream_request_id"]] for each in catalog} == {
+        (names.CATALOG_USER, "SNOWGATE")
+    }
+    # What roles the clients' user has is for itself to say, as nobody else.
+    asked = [each for each in own if each["purpose"] == "roles"]
+    assert {ran[each["upstream_request_id"]] for each in asked} == {(names.UPSTREAM_USER, "PUBLIC")}
 
 
 def test_upstream_request_ids_are_the_gateway_s_own_and_in_the_intent(

@@ -97,6 +97,15 @@ def check_config(document: Document, shape: ConfigShape) -> None:
             "would send the session to Snowflake in clear",
             "use `https`; `http` is for a host on loopback",
         )
+    clients, own = upstream.credential.key_pair, upstream.catalog.credential.key_pair
+    # Snowflake signs its users in by their upper-case names, quoted or not.
+    if own.user.upper() == clients.user.upper():
+        document.blame(
+            ("upstream", "catalog", "credential", "key_pair", "user"),
+            "is the user of the clients' statements: Snowflake's history could not tell them from "
+            "the gateway's own",
+            "make a second user that holds `upstream.catalog.role` alone",
+        )
 
 
 def check_settings(document: Document, issuers: Iterable[IssuerSettings]) -> None:

@@ -11,13 +11,21 @@ from typing import Generic, TypeVar
 from snowgate.config.checks import check_config, check_policy, check_settings
 from snowgate.config.policy import PolicyShape
 from snowgate.config.reader import MAX_BYTES, Document, Location, read_document
-from snowgate.config.shape import ApiShape, ConfigShape, IssuerShape, ListenShape, UpstreamShape
+from snowgate.config.shape import (
+    ApiShape,
+    ConfigShape,
+    CredentialShape,
+    IssuerShape,
+    ListenShape,
+    UpstreamShape,
+)
 from snowgate.config.source import Source
 from snowgate.config.translate import validate
 from snowgate.config.values import (
     Api,
     Catalog,
     Config,
+    Credential,
     Limits,
     Listen,
     PolicyFile,
@@ -234,22 +242,31 @@ class _Builder:
         return Api(self._listen("api", shape), self._optional(shape.ca_file, ("api", "ca_file")))
 
     def _upstream(self, shape: UpstreamShape) -> Upstream:
-        key_pair, catalog = shape.credential.key_pair, shape.catalog
+        catalog = shape.catalog
         return Upstream(
             account=shape.account,
             host=shape.host or f"{shape.account.lower()}.snowflakecomputing.com",
             port=shape.port,
             protocol=shape.protocol,
             ca_file=self._optional(shape.ca_file, ("upstream", "ca_file")),
-            user=key_pair.user,
-            private_key_file=self._file(
-                key_pair.private_key, ("upstream", "credential", "key_pair", "private_key")
-            ),
+            credential=self._credential(shape.credential, ("upstream", "credential")),
             catalog=Catalog(
-                catalog.role, catalog.warehouse, tuple(catalog.databases), catalog.max_age
+                credential=self._credential(
+                    catalog.credential, ("upstream", "catalog", "credential")
+                ),
+                role=catalog.role,
+                warehouse=catalog.warehouse,
+                databases=tuple(catalog.databases),
+                max_age_s=catalog.max_age,
             ),
             login_timeout_s=shape.login_timeout,
             reply_bytes=shape.reply_size,
+        )
+
+    def _credential(self, shape: CredentialShape, key: Location) -> Credential:
+        pair = shape.key_pair
+        return Credential(
+            pair.user, self._file(pair.private_key, (*key, "key_pair", "private_key"))
         )
 
     def _issuer(self, at: int, shape: IssuerShape) -> IssuerSettings:

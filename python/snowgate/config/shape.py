@@ -70,8 +70,9 @@ class CredentialShape(Shape):
 
 
 class CatalogShape(Shape):
-    """How the gateway learns which columns exist."""
+    """How the gateway learns which columns exist, as a user that no client's statement runs as."""
 
+    credential: CredentialShape
     role: Identifier
     warehouse: Identifier | None = None
     databases: Many[Identifier]

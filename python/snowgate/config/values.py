@@ -58,16 +58,26 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A Snowflake user and the file of its key, which is read by the gate only, at start."""
+
+    user: str
+    private_key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """How the gateway learns which columns exist.
 
     Attributes:
+        credential: Its own user; statements of clients run as another one (F24).
         role: Role of the gateway's own session.
         warehouse: Its warehouse.
         databases: Databases whose objects it knows, as stored.
         max_age_s: Age at which what it knows is read again (F8).
     """
 
+    credential: Credential
     role: str
     warehouse: str | None
     databases: tuple[str, ...]
@@ -76,15 +86,14 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The Snowflake account. `private_key_file` is read by the gate only, at start."""
+    """The Snowflake account, and who logs in there for the clients."""
 
     account: str
     host: str
     port: int
     protocol: str
     ca_file: Path | None
-    user: str
-    private_key_file: Path
+    credential: Credential
     catalog: Catalog
     login_timeout_s: float
     reply_bytes: int

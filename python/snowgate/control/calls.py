@@ -34,7 +34,7 @@ class GateLike(Protocol):
 
 
 class GateCalls:
-    """The gate as the control plane uses it: a `Recorder` and an `UpstreamReader`."""
+    """The gate as the control plane uses it: `Recorder`, `UpstreamReader` and `ClientsReader`."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -75,10 +75,21 @@ class GateCalls:
         Raises:
             UpstreamError: Snowflake refused it or did not answer in time.
         """
+        return await self._rows({"sql": sql, "purpose": purpose})
+
+    async def query_as_clients(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
+        """Run one as the user that logs in for clients, with no role but PUBLIC.
+
+        Raises:
+            UpstreamError: Snowflake refused it or did not answer in time.
+        """
+        return await self._rows({"sql": sql, "purpose": purpose, "as_clients": True})
+
+    async def _rows(self, query: dict[str, Any]) -> Sequence[Sequence[str | None]]:
         gate = self._gate
         if gate is None:
             raise UpstreamError("not-started", "the gate does not run yet")
-        request = orjson.dumps({"sql": sql, "purpose": purpose})
+        request = orjson.dumps(query)
         reply = await self._call(lambda number: gate.query(number, request), QUERY_LIMIT_S)
         if reply is None:
             raise UpstreamError("late", "snowflake did not answer in time")

@@ -16,7 +16,7 @@ import trio
 
 from snowgate.errors import SnowgateError, UpstreamError
 from snowgate.identity.settings import RoleMapping
-from snowgate.model.ports import Recorder, UpstreamReader
+from snowgate.model.ports import ClientsReader, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ RETRY_S = 30.0
 
 
 async def missing_roles(
-    reader: UpstreamReader, mappings: Sequence[RoleMapping]
+    reader: ClientsReader, mappings: Sequence[RoleMapping]
 ) -> dict[str, list[str]]:
     """The roles that the upstream user does not have, each with the groups that it is given to.
 
     Raises:
         UpstreamError: Snowflake did not answer, or not with a list of roles.
     """
-    rows = await reader.query(_AVAILABLE, PURPOSE)
+    rows = await reader.query_as_clients(_AVAILABLE, PURPOSE)
     try:
         available = set(orjson.loads(rows[0][0] or ""))
     except (IndexError, TypeError, orjson.JSONDecodeError):
@@ -47,7 +47,7 @@ async def missing_roles(
 
 
 async def report_missing_roles(
-    reader: UpstreamReader, recorder: Recorder, mappings: Sequence[RoleMapping]
+    reader: ClientsReader, recorder: Recorder, mappings: Sequence[RoleMapping]
 ) -> None:
     """Ask until upstream has answered once, and tell what is missing. Cancel-safe."""
     while True:

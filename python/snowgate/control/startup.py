@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from snowgate.config import Config
+from snowgate.config import Config, Credential
 from snowgate.control.counted import budget_fields
 from snowgate.errors import StartError
 from snowgate.store import LedgerHead, SessionRow
@@ -86,12 +86,12 @@ def gate_document(
                 "port": upstream.port,
                 "protocol": upstream.protocol,
                 "ca_file": None if upstream.ca_file is None else str(upstream.ca_file),
-                "user": upstream.user,
-                "private_key_file": str(upstream.private_key_file),
+                "credential": _credential(upstream.credential),
                 "login_timeout_s": int(upstream.login_timeout_s),
                 "reply_bytes": upstream.reply_bytes,
             },
             "gateway_session": {
+                "credential": _credential(upstream.catalog.credential),
                 "role": upstream.catalog.role,
                 "warehouse": upstream.catalog.warehouse,
             },
@@ -125,6 +125,10 @@ def gate_document(
             "sessions": list(sessions),
         }
     )
+
+
+def _credential(credential: Credential) -> dict[str, str]:
+    return {"user": credential.user, "private_key_file": str(credential.private_key_file)}
 
 
 def ledger_origin(config: Config) -> str:

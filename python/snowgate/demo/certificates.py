@@ -64,14 +64,14 @@ def make_certificates(folder: Path, hosts: tuple[str, ...]) -> None:
     _write(folder / "tls.key", _pem(key))
 
 
-def make_user_key(folder: Path) -> None:
-    """Write `snowflake.p8` and `snowflake.pub`: the key pair of the gateway's upstream user."""
+def make_user_key(folder: Path, name: str) -> None:
+    """Write `NAME.p8` and `NAME.pub`: the key pair of an upstream user."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    _write(folder / "snowflake.p8", _pem(key))
+    _write(folder / f"{name}.p8", _pem(key))
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    _write(folder / "snowflake.pub", public)
+    _write(folder / f"{name}.pub", public)
 
 
 def _write(path: Path, content: bytes) -> None:

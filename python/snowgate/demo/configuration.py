@@ -36,7 +36,12 @@ upstream:
   protocol: https
   ca_file: ca.pem
   credential: {{key_pair: {{user: {user}, private_key: "file:snowflake.p8"}}}}
-  catalog: {{role: SNOWGATE, warehouse: {warehouse}, databases: [{database}], max_age: 60s}}
+  catalog:
+    credential: {{key_pair: {{user: {catalog_user}, private_key: "file:catalog.p8"}}}}
+    role: SNOWGATE
+    warehouse: {warehouse}
+    databases: [{database}]
+    max_age: 60s
 issuers:
   - oidc: {machines}
     audience: {machines_audience}
@@ -77,6 +82,7 @@ def write_config(layout: Layout, ports: Ports, edit: Callable[[str], str] | None
             account=names.ACCOUNT,
             ports=ports,
             user=names.UPSTREAM_USER,
+            catalog_user=names.CATALOG_USER,
             warehouse=names.WAREHOUSE,
             database=names.DATABASE,
             machines=issuer_url(ports, people=False),

@@ -73,7 +73,8 @@ class World:
         for part in ("config", "issuer", "log"):
             self.layout.path(part).mkdir(parents=True, mode=0o700)
         make_certificates(self.layout.path("config"), names.HOSTS)
-        make_user_key(self.layout.path("config"))
+        for user in ("snowflake", "catalog"):
+            make_user_key(self.layout.path("config"), user)
         write_config(self.layout, self.ports, self._config_edit)
 
     def start(self) -> None:
@@ -112,6 +113,7 @@ class World:
                 *("--storage-port", str(self.ports.storage)),
                 *("--tls-cert", str(config / "tls.crt"), "--tls-key", str(config / "tls.key")),
                 *("--public-key", str(config / "snowflake.pub")),
+                *("--catalog-key", str(config / "catalog.pub")),
                 *("--account", names.ACCOUNT, "--log", str(self.layout.upstream_log)),
                 *("--ready-file", str(self.layout.path("standin.ready.json"))),
                 *self._upstream_options,

@@ -51,6 +51,17 @@ class UpstreamReader(Protocol):
         """
 
 
+class ClientsReader(Protocol):
+    """Runs statements of the gateway as the user that logs in for clients, each an intent, too."""
+
+    async def query_as_clients(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
+        """Run one statement with no role but PUBLIC and return its rows as text cells.
+
+        Raises:
+            UpstreamError: Snowflake refused it or did not answer.
+        """
+
+
 class TokenVerifier(Protocol):
     """Turns a bearer token into an identity."""
 

@@ -18,7 +18,7 @@ pub struct GateConfig {
     pub listen: Listen,
     /// The account statements are forwarded to.
     pub upstream: snowgate_upstream::Config,
-    /// The role and warehouse of the gateway's own statements.
+    /// User, role and warehouse of the gateway's own statements.
     pub gateway_session: GatewaySession,
     /// The ledger's place and name.
     pub ledger: LedgerConfig,
@@ -73,6 +73,9 @@ pub struct Tls {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySession {
+    /// A user that no client's session belongs to: Snowflake's history then tells whose a statement
+    /// was without asking the gateway (F24).
+    pub credential: snowgate_upstream::Credential,
     /// Role it is pinned to.
     pub role: String,
     /// Warehouse, if its statements need one.
@@ -203,6 +206,13 @@ impl GateConfig {
                 reason: "chunk tickets may live 6 h and be used 10 times at most".to_owned(),
             });
         }
+        let users = [&self.upstream.credential.user, &self.gateway_session.credential.user];
+        if users[0].eq_ignore_ascii_case(users[1]) {
+            return Err(GateError::Config {
+                reason: "the gateway's own statements need a user that is not the clients'"
+                    .to_owned(),
+            });
+        }
         Ok(())
     }
 }
@@ -224,8 +234,10 @@ mod tests {
         format!(
             r#"{{"listen":{{"address":"127.0.0.1","port":0,"tls":null,"hosts":["localhost"]}},
             "upstream":{{"account":"xy","host":"h","port":443,"protocol":"https","ca_file":null,
-                "user":"U","private_key_file":"/k","login_timeout_s":8,"reply_bytes":1000}},
-            "gateway_session":{{"role":"SNOWGATE","warehouse":"WH"}},
+                "credential":{{"user":"U","private_key_file":"/k"}},
+                "login_timeout_s":8,"reply_bytes":1000}},
+            "gateway_session":{{"credential":{{"user":"OWN","private_key_file":"/k"}},
+                "role":"SNOWGATE","warehouse":"WH"}},
             "ledger":{{"dir":"/l","origin":"snowgate/gw","key_file":"/k","known":null}},
             "text_keys_dir":"/t","store_key_file":"/s","gateway":"gw","account":"ACME"{extra}}}"#
         )
@@ -241,6 +253,12 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         let text = document(r#","colour":"blue""#);
+        assert!(GateConfig::from_json(text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_gateways_own_user_is_not_the_clients() {
+        let text = document("").replace("\"OWN\"", "\"u\"");
         assert!(GateConfig::from_json(text.as_bytes()).is_err());
     }
 

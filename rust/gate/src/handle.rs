@@ -28,7 +28,8 @@ use zeroize::Zeroizing;
 use crate::{
     GateConfig, GateError, account,
     bridge::Bridge,
-    cancel, own,
+    cancel,
+    own::{self, OwnSession},
     past::Builder,
     record::{Fields, Recorder, text},
     server::Server,
@@ -82,6 +83,7 @@ impl Gate {
         };
         let keys = GateKeys::new(*root).map_err(failed)?;
         let upstream = Upstream::new(&config.upstream).map_err(failed)?;
+        let own = OwnSession::new(&upstream, config.gateway_session.clone()).map_err(failed)?;
         let certificates = tls.as_ref().map(Certificates::load).transpose()?;
         let acceptor = certificates.as_ref().map(Certificates::acceptor).transpose()?;
         // Bound before the ledger is opened: a port that is taken leaves no trace.
@@ -108,7 +110,7 @@ impl Gate {
             let fields = Fields::new().put("intent", seq).put("status", "unknown");
             ledger.later("outcome", fields.put("code", "restart"));
         }
-        let parts = Parts { bridge, ledger, upstream, keys, past, budgets };
+        let parts = Parts { bridge, ledger, upstream, own, keys, past, budgets };
         let state = Arc::new(State::new(config, parts));
         for row in rows {
             let id = row.id.clone();
@@ -226,6 +228,9 @@ struct RecordText {
 struct OwnQuery {
     sql: String,
     purpose: String,
+    /// As the user that logs in for clients.
+    #[serde(default)]
+    as_clients: bool,
 }
 
 fn done(state: &State, call: u64, result: &Result<impl Serialize, impl Serialize>) {
@@ -260,8 +265,8 @@ impl RunningGate {
         self.state.set_epoch(epoch);
     }
 
-    /// Run one of the gateway's own statements. `payload` is `{"sql","purpose"}`; the completion is
-    /// `{"names":[…],"rows":[[text|null]]}`.
+    /// Run one of the gateway's own statements. `payload` is `{"sql","purpose","as_clients"?}`; the
+    /// completion is `{"names":[…],"rows":[[text|null]]}`.
     pub fn query(&self, call: u64, payload: &[u8]) {
         let query: OwnQuery = match serde_json::from_slice(payload) {
             Ok(query) => query,
@@ -269,7 +274,11 @@ impl RunningGate {
         };
         let state = Arc::clone(&self.state);
         self.spawn(async move {
-            let rows = own::query(&state, &query.sql, &query.purpose).await;
+            let rows = if query.as_clients {
+                own::query_as_clients(&state, &query.sql, &query.purpose).await
+            } else {
+                own::query(&state, &query.sql, &query.purpose).await
+            };
             done(&state, call, &rows);
         });
     }

@@ -161,7 +161,8 @@ impl Attempt {
             session_parameters: request.parameters.kept.clone(),
             ..LoginSpec::default()
         };
-        let (upstream, opened) = own::log_in(&self.state, &spec, &id, &self.reference).await?;
+        let (upstream, opened) =
+            own::log_in(&self.state, &self.state.upstream, &spec, &id, &self.reference).await?;
         let session = self.session(&id, request, &admission, &opened, upstream);
         let tokens = self.open(&session).await?;
         if let Err(refusal) = self.record(&session, &admission).await {

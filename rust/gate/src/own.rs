@@ -2,14 +2,15 @@
 //!
 //! They are intents and outcomes like any other, of class and principal `gateway`, and only their
 //! JSON rows leave this module. The catalog's session is opened when it is first needed, and again
-//! when Snowflake has forgotten it: it belongs to nobody but the gateway.
+//! when Snowflake has forgotten it: it belongs to nobody but the gateway, and so does its user, so
+//! that Snowflake's own history tells these statements from those of clients (F24).
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use snowgate_upstream::{ChunkReply, Encoding, LoginSpec, PIN_STATEMENTS, UpstreamError};
+use snowgate_upstream::{ChunkReply, Encoding, LoginSpec, PIN_STATEMENTS, Upstream, UpstreamError};
 use snowgate_wire::{
     InlineRows, Parameters, QueryReply, QueryRequest, ResultHead, UpstreamLogin, decode_body,
 };
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
+    config::GatewaySession,
     record::{Fields, text},
     reply::{Refusal, codes},
     session::Session,
@@ -26,6 +28,9 @@ use crate::{
 
 /// Principal and class of these statements.
 const GATEWAY: &str = "gateway";
+
+/// The role that Snowflake gives to every user.
+const EVERYBODYS_ROLE: &str = "PUBLIC";
 
 /// Limit of one of them. The control plane gives up after two minutes.
 const LIMIT: Duration = Duration::from_secs(110);
@@ -38,8 +43,24 @@ const CHUNK_BYTES: usize = 256 * 1024 * 1024;
 const CLIENT: (&str, &str) = ("PythonConnector", "4.8.1");
 
 /// The session of the catalog reads.
-#[derive(Default)]
-pub(crate) struct OwnSession(Mutex<Option<snowgate_upstream::Session>>);
+pub(crate) struct OwnSession {
+    upstream: Upstream,
+    role: String,
+    warehouse: Option<String>,
+    open: Mutex<Option<snowgate_upstream::Session>>,
+}
+
+impl OwnSession {
+    /// A session that is not open yet, at the same Snowflake as the clients'.
+    pub(crate) fn new(clients: &Upstream, login: GatewaySession) -> Result<Self, UpstreamError> {
+        Ok(Self {
+            upstream: clients.as_user(&login.credential)?,
+            role: login.role,
+            warehouse: login.warehouse,
+            open: Mutex::default(),
+        })
+    }
+}
 
 /// Rows of one of the gateway's own statements.
 #[derive(Debug, serde::Serialize)]
@@ -115,6 +136,7 @@ fn outcome(state: &State, seq: u64, status: &str, code: Option<&str>, query_id: 
 /// Log in upstream. The statements that pin the role are recorded before anything is sent (F10).
 pub(crate) async fn log_in(
     state: &State,
+    upstream: &Upstream,
     spec: &LoginSpec,
     session: &str,
     reference: &str,
@@ -132,7 +154,7 @@ pub(crate) async fn log_in(
         *tag = query_tag(&state.keys.tag, &state.gateway, seq, sql, "");
         entries.push(seq);
     }
-    let result = state.upstream.login(&spec).await;
+    let result = upstream.login(&spec).await;
     let (status, code) = match &result {
         Ok(_) => ("ok", None),
         Err(error) if error.did_not_run() => ("error", Some("login")),
@@ -247,7 +269,7 @@ pub(crate) async fn query(
     purpose: &str,
 ) -> Result<OwnRows, OwnError> {
     let reference = crate::reply::reference();
-    let owner = Owner { session: GATEWAY, role: &state.own_login.role, reference: &reference };
+    let owner = Owner { session: GATEWAY, role: &state.own.role, reference: &reference };
     let session = own_session(state, &reference).await?;
     match run(state, &session, owner, sql, purpose).await {
         Err(error) if error.lost => {
@@ -259,28 +281,48 @@ pub(crate) async fn query(
     }
 }
 
+/// Run a statement about the clients' user, which it alone may ask, in a session that ends with it.
+pub(crate) async fn query_as_clients(
+    state: &Arc<State>,
+    sql: &str,
+    purpose: &str,
+) -> Result<OwnRows, OwnError> {
+    let reference = crate::reply::reference();
+    let spec = own_spec(EVERYBODYS_ROLE, None);
+    let owner = Owner { session: GATEWAY, role: EVERYBODYS_ROLE, reference: &reference };
+    let (session, _) = log_in(state, &state.upstream, &spec, GATEWAY, &reference).await?;
+    let rows = run(state, &session, owner, sql, purpose).await;
+    let _ = session.logout().await;
+    rows
+}
+
+fn own_spec(role: &str, warehouse: Option<&str>) -> LoginSpec {
+    LoginSpec {
+        role: role.to_owned(),
+        warehouse: warehouse.map(str::to_owned),
+        client_app_id: CLIENT.0.to_owned(),
+        client_app_version: CLIENT.1.to_owned(),
+        ..LoginSpec::default()
+    }
+}
+
 async fn own_session(
     state: &State,
     reference: &str,
 ) -> Result<snowgate_upstream::Session, OwnError> {
-    let mut held = state.own.0.lock().await;
+    let own = &state.own;
+    let mut held = own.open.lock().await;
     if let Some(session) = held.as_ref().filter(|session| session.lost().is_none()) {
         return Ok(session.clone());
     }
-    let spec = LoginSpec {
-        role: state.own_login.role.clone(),
-        warehouse: state.own_login.warehouse.clone(),
-        client_app_id: CLIENT.0.to_owned(),
-        client_app_version: CLIENT.1.to_owned(),
-        ..LoginSpec::default()
-    };
-    let (session, _) = log_in(state, &spec, GATEWAY, reference).await?;
+    let spec = own_spec(&own.role, own.warehouse.as_deref());
+    let (session, _) = log_in(state, &own.upstream, &spec, GATEWAY, reference).await?;
     *held = Some(session.clone());
     Ok(session)
 }
 
 async fn forget(state: &State, lost: &snowgate_upstream::Session) {
-    let mut held = state.own.0.lock().await;
+    let mut held = state.own.open.lock().await;
     if held.as_ref().is_some_and(|session| session.session_id() == lost.session_id()) {
         *held = None;
     }
@@ -288,7 +330,7 @@ async fn forget(state: &State, lost: &snowgate_upstream::Session) {
 
 /// End the gateway's own session, at shutdown.
 pub(crate) async fn close(state: &State) {
-    if let Some(session) = state.own.0.lock().await.take() {
+    if let Some(session) = state.own.open.lock().await.take() {
         let _ = session.logout().await;
     }
 }

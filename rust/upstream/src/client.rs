@@ -8,7 +8,7 @@ use snowgate_wire::Secret;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    Config, Protocol, UpstreamError,
+    Config, Credential, Protocol, UpstreamError,
     config::Limits,
     exchange::{Call, exchange},
     key::{Signer, account_name},
@@ -16,28 +16,27 @@ use crate::{
     tls,
 };
 
-/// Snowflake as the gateway knows it. Cheap to clone.
+/// Snowflake as one user of the gateway's knows it. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) signer: Arc<Signer>,
 }
 
 pub(crate) struct Shared {
     pub(crate) account: String,
-    pub(crate) user: String,
     pub(crate) protocol: Protocol,
     pub(crate) target: Target,
     pub(crate) connector: Connector,
     pub(crate) limits: Limits,
-    pub(crate) signer: Signer,
 }
 
 impl Upstream {
     /// Read key and roots, and check the configuration. Nothing is sent.
     pub fn new(config: &Config) -> Result<Self, UpstreamError> {
         let account = account_name(&config.account);
-        if account.is_empty() || config.host.is_empty() || config.user.is_empty() {
-            return Err(UpstreamError::config("account, host and user must not be empty"));
+        if account.is_empty() || config.host.is_empty() {
+            return Err(UpstreamError::config("account and host must not be empty"));
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         if !config.host.bytes().all(plain) {
@@ -50,10 +49,9 @@ impl Upstream {
             }
             Protocol::Http => None,
         };
-        let signer = Signer::read(&config.private_key_file, &account, &config.user)?;
+        let signer = Signer::read(&config.credential, &account)?;
         let shared = Shared {
             account,
-            user: config.user.clone(),
             protocol: config.protocol,
             target: Target {
                 tls: config.protocol == Protocol::Https,
@@ -62,14 +60,19 @@ impl Upstream {
             },
             connector: Connector { tls, limit: limits.connect },
             limits,
-            signer,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), signer: Arc::new(signer) })
+    }
+
+    /// The same Snowflake for another user. Nothing is sent.
+    pub fn as_user(&self, credential: &Credential) -> Result<Self, UpstreamError> {
+        let signer = Signer::read(credential, &self.shared.account)?;
+        Ok(Self { shared: Arc::clone(&self.shared), signer: Arc::new(signer) })
     }
 
     /// `SHA256:…` of the public key, as `DESCRIBE USER` shows it in `RSA_PUBLIC_KEY_FP`.
     pub fn key_fingerprint(&self) -> &str {
-        self.shared.signer.fingerprint()
+        self.signer.fingerprint()
     }
 }
 

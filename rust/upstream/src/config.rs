@@ -17,6 +17,16 @@ pub enum Protocol {
     Http,
 }
 
+/// A user of Snowflake that logs in with a key pair.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// Its name.
+    pub user: String,
+    /// Its RSA key: PKCS#8 PEM, not encrypted.
+    pub private_key_file: PathBuf,
+}
+
 /// The `upstream` object of the gate's configuration. Seconds and bytes are in the names.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +43,8 @@ pub struct Config {
     /// PEM file with the only roots to trust; none = those of the machine.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Snowflake user of the gateway.
-    pub user: String,
-    /// RSA key of that user: PKCS#8 PEM, not encrypted.
-    pub private_key_file: PathBuf,
+    /// Who logs in for the clients.
+    pub credential: Credential,
     /// A whole login, with the pin of its role.
     #[serde(default = "login_timeout_s")]
     pub login_timeout_s: f64,

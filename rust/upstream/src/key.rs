@@ -1,8 +1,7 @@
-//! The gateway's key pair: it signs the tokens of upstream logins.
+//! A user's key pair: it signs the tokens of upstream logins.
 
 use std::{
     fs,
-    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -21,7 +20,7 @@ use rustls_pki_types::pem::{PemObject, SectionKind};
 use snowgate_wire::Secret;
 use zeroize::Zeroizing;
 
-use crate::UpstreamError;
+use crate::{Credential, UpstreamError};
 
 /// Life of a login token. The drivers take 60 s; the server's limit is an hour.
 const TOKEN_LIFE_S: u64 = 60;
@@ -29,6 +28,7 @@ const TOKEN_LIFE_S: u64 = 60;
 /// The key and the names it signs for.
 pub(crate) struct Signer {
     key: KeyPair,
+    user: String,
     /// `ACCOUNT.USER`.
     subject: String,
     /// `SHA256:<base64 of the digest of the public key>`, as `DESCRIBE USER` shows it.
@@ -37,22 +37,25 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// Read the key. The bytes of the file are zeroed afterwards.
-    pub(crate) fn read(path: &Path, account: &str, user: &str) -> Result<Self, UpstreamError> {
-        let pem = fs::read(path).map(Zeroizing::new).map_err(|error| {
-            UpstreamError::config(format!("`private_key_file` cannot be read: {}", error.kind()))
-        })?;
+    pub(crate) fn read(credential: &Credential, account: &str) -> Result<Self, UpstreamError> {
+        let Credential { user, private_key_file } = credential;
+        if user.is_empty() {
+            return Err(UpstreamError::config("user must not be empty"));
+        }
+        let unusable =
+            |what: String| UpstreamError::config(format!("`private_key_file` of `{user}` {what}"));
+        let pem = fs::read(private_key_file)
+            .map(Zeroizing::new)
+            .map_err(|error| unusable(format!("cannot be read: {}", error.kind())))?;
         let encrypted = b"BEGIN ENCRYPTED PRIVATE KEY";
         if pem.windows(encrypted.len()).any(|part| part == encrypted) {
-            return Err(UpstreamError::config(
-                "`private_key_file` is encrypted, which is not supported yet; \
-                 give a PKCS#8 key without a passphrase, readable by the gateway alone",
+            return Err(unusable(
+                "is encrypted, which is not supported yet; \
+                 give a PKCS#8 key without a passphrase, readable by the gateway alone"
+                    .to_owned(),
             ));
         }
-        let wrong = |what: &str| {
-            UpstreamError::config(format!(
-                "`private_key_file` {what}; give an RSA key as PKCS#8 PEM"
-            ))
-        };
+        let wrong = |what: &str| unusable(format!("{what}; give an RSA key as PKCS#8 PEM"));
         let (kind, der) = <(SectionKind, Vec<u8>)>::from_pem_slice(&pem)
             .map_err(|_| wrong("is not a PEM file"))?;
         let der = Zeroizing::new(der);
@@ -71,7 +74,12 @@ impl Signer {
             .map_err(|_| UpstreamError::config("the public key cannot be encoded"))?;
         let fingerprint =
             format!("SHA256:{}", STANDARD.encode(digest(&SHA256, public.as_ref()).as_ref()));
-        Ok(Self { key, subject: format!("{account}.{}", user.to_uppercase()), fingerprint })
+        let subject = format!("{account}.{}", user.to_uppercase());
+        Ok(Self { key, user: user.to_owned(), subject, fingerprint })
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     pub(crate) fn fingerprint(&self) -> &str {
@@ -131,6 +139,10 @@ mod tests {
         file
     }
 
+    fn svc(file: &tempfile::NamedTempFile) -> Credential {
+        Credential { user: "svc".to_owned(), private_key_file: file.path().to_owned() }
+    }
+
     fn key_der() -> (KeyPair, Vec<u8>) {
         let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
@@ -143,8 +155,7 @@ mod tests {
         let (key, der) = key_der();
         let file = pem_file("PRIVATE KEY", &der);
 
-        let signer =
-            Signer::read(file.path(), &account_name("xy12345.eu-central-1"), "svc").unwrap();
+        let signer = Signer::read(&svc(&file), &account_name("xy12345.eu-central-1")).unwrap();
         let token = signer.token_at(1_700_000_000).unwrap();
 
         let (text, signature) = token.expose().rsplit_once('.').unwrap();
@@ -169,8 +180,9 @@ mod tests {
         ];
 
         for (file, wish) in cases {
-            let Err(error) = Signer::read(file.path(), "A", "U") else { panic!("accepted") };
+            let Err(error) = Signer::read(&svc(&file), "A") else { panic!("accepted") };
             assert!(error.to_string().contains(wish), "{error}");
+            assert!(error.to_string().contains("of `svc`"), "{error}");
         }
     }
 }

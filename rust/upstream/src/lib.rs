@@ -35,7 +35,7 @@ mod tls;
 
 pub use chunk::{ChunkReply, Encoding};
 pub use client::Upstream;
-pub use config::{Config, Protocol};
+pub use config::{Config, Credential, Protocol};
 pub use error::UpstreamError;
 pub use login::{LoginSpec, PIN_STATEMENTS, PinRequests};
 pub use seal::SealKey;

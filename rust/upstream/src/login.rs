@@ -52,7 +52,7 @@ pub struct LoginSpec {
 }
 
 impl Upstream {
-    /// Log in as the gateway's user, and pin the role.
+    /// Log in as this user, and pin the role.
     ///
     /// One attempt: a driver retries by itself. Fails with [`UpstreamError::Refused`] if Snowflake
     /// says no, [`UpstreamError::Unreachable`] if it says nothing, and [`UpstreamError::RolePin`] if
@@ -83,9 +83,9 @@ impl Upstream {
             "CLIENT_APP_ID": spec.client_app_id,
             "CLIENT_APP_VERSION": spec.client_app_version,
             "ACCOUNT_NAME": shared.account,
-            "LOGIN_NAME": shared.user,
+            "LOGIN_NAME": self.signer.user(),
             "AUTHENTICATOR": "SNOWFLAKE_JWT",
-            "TOKEN": shared.signer.token()?.expose(),
+            "TOKEN": self.signer.token()?.expose(),
             "CLIENT_ENVIRONMENT": {"APPLICATION": "Snowgate"},
             "SESSION_PARAMETERS": spec.session_parameters,
         }});

@@ -17,7 +17,8 @@ api: {address: 127.0.0.1, port: 8444, ca_file: tls.crt}
 upstream:
   account: xy12345
   credential: {key_pair: {user: svc_gateway, private_key: "file:snowflake.p8"}}
-  catalog: {role: snowgate, warehouse: wh, databases: [crm]}
+  catalog: {role: snowgate, warehouse: wh, databases: [crm], \
+credential: {key_pair: {user: svc_catalog, private_key: "file:catalog.p8"}}}
 issuers:
   - oidc: https://ci.example.com
     audience: snowgate
@@ -41,7 +42,7 @@ rules:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for name in ("tls.crt", "tls.key", "snowflake.p8"):
+    for name in ("tls.crt", "tls.key", "snowflake.p8", "catalog.p8"):
         (tmp_path / name).write_text("pem")
     return tmp_path
 

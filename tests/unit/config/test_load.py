@@ -17,7 +17,7 @@ def test_relative_paths_start_at_the_folder_of_the_file(load: Load, place: Path)
     config = load()
 
     assert config.data_dir == place / "data"
-    assert config.upstream.private_key_file == place / "snowflake.p8"
+    assert config.upstream.credential.private_key_file == place / "snowflake.p8"
     assert config.listen.tls is not None
     assert config.listen.tls.certificate == place / "tls.crt"
 
@@ -25,13 +25,14 @@ def test_relative_paths_start_at_the_folder_of_the_file(load: Load, place: Path)
 def test_absolute_paths_stay(load: Load, place: Path) -> None:
     config = load(("file:snowflake.p8", f"file:{place / 'tls.key'}"))
 
-    assert config.upstream.private_key_file == place / "tls.key"
+    assert config.upstream.credential.private_key_file == place / "tls.key"
 
 
 def test_names_of_snowflake_are_folded_unless_quoted(load: Load) -> None:
     config = load(("databases: [crm]", """databases: [crm, '"Crm"']"""))
 
-    assert config.upstream.user == "SVC_GATEWAY"
+    assert config.upstream.credential.user == "SVC_GATEWAY"
+    assert config.upstream.catalog.credential.user == "SVC_CATALOG"
     assert config.upstream.catalog.databases == ("CRM", "Crm")
     assert config.roles == (RoleMapping("etl-writers", "ETL", "ETL_WH"),)
 

@@ -16,6 +16,7 @@ LISTEN = (
     "listen: {address: 127.0.0.1, port: 8443, tls: {certificate: tls.crt, private_key: tls.key}}"
 )
 REF = '"file:snowflake.p8"'
+CATALOG_CREDENTIAL = ', credential: {key_pair: {user: svc_catalog, private_key: "file:catalog.p8"}}'
 READS = "match: {class: [select, show, session]}, allow: true"
 MASK = "match: {tag: pii, not: {group: fraud-team}}, mask: partial"
 HOLD = "hold: {approvers: data-platform}"
@@ -38,7 +39,7 @@ HOLD = "hold: {approvers: data-platform}"
             "class",
         ),
         (
-            ("{key_pair: {user", "{key_pair: {usr"),
+            ("user: svc_gateway", "usr: svc_gateway"),
             8,
             "upstream.credential.key_pair.usr",
             "",
@@ -260,6 +261,23 @@ HOLD = "hold: {approvers: data-platform}"
             "file:",
         ),
         ((REF, '"file:gone.p8"'), 8, "upstream.credential.key_pair.private_key", "not there", ""),
+        (
+            ("file:catalog.p8", "file:gone.p8"),
+            *(9, "upstream.catalog.credential.key_pair.private_key", "not there", ""),
+        ),
+        # one user for clients and the gateway (F24)
+        (
+            ("svc_catalog", "SVC_Gateway"),
+            *(9, "upstream.catalog.credential.key_pair.user", "user of the clients'", "second"),
+        ),
+        (
+            ("svc_catalog", "'\"svc_gateway\"'"),
+            *(9, "upstream.catalog.credential.key_pair.user", "user of the clients'", "second"),
+        ),
+        (
+            (CATALOG_CREDENTIAL, ""),
+            *(9, "upstream.catalog.credential", "missing", ""),
+        ),
         (("ca_file: tls.crt", 'ca_file: "file:x"'), 5, "api.ca_file", "not a reference", ""),
         (
             ("  account: xy12345\n", "  account: xy12345\n  protocol: http\n"),

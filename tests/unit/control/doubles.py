@@ -6,10 +6,13 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import trio
 
+from snowgate.config import Catalog as CatalogSettings
+from snowgate.config import Credential
 from snowgate.control.analysts import Analysed, Question
 from snowgate.control.counted import ValueHasher
 from snowgate.control.current import Current
@@ -79,6 +82,12 @@ def catalog(views: dict[str, str] | None = None, **tables: Table) -> Catalog:
         "CRM",
         "PUBLIC",
     )
+
+
+def catalog_settings(max_age_s: float) -> CatalogSettings:
+    """How the control room is told to read the catalog of CRM."""
+    own = Credential("SVC_CATALOG", Path("catalog.p8"))
+    return CatalogSettings(own, "SNOWGATE", "WH", ("CRM",), max_age_s)
 
 
 def policy(*rules: Rule, tags: Sequence[TagPattern] = PII) -> Policy:

@@ -12,7 +12,6 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import (
     CHANGE_LIMIT_S,
     OBJECTS_AT_ONCE,
@@ -28,7 +27,18 @@ from snowgate.control.references import TagReferences
 from snowgate.model.statement import ObjectName
 from snowgate.sql.catalog import Catalog
 
-from .doubles import Labelled, Ledger, Snowflake, Underway, catalog, current, name, table, tags_of
+from .doubles import (
+    Labelled,
+    Ledger,
+    Snowflake,
+    Underway,
+    catalog,
+    catalog_settings,
+    current,
+    name,
+    table,
+    tags_of,
+)
 
 MAX_AGE_S = 60.0
 T = frozenset({name("T")})
@@ -63,7 +73,7 @@ async def keeping(
 ) -> AsyncGenerator[Desk]:
     now, snowflake, quarantine = current(None), Snowflake(holds), Quarantine(underway or Underway())
     store, ledger = labels or Labelled(), Ledger()
-    settings = Settings("SNOWGATE", "WH", ("CRM",), MAX_AGE_S)
+    settings = catalog_settings(MAX_AGE_S)
     references = TagReferences(Labelled())
     last = LastCatalog(Labelled() if kept is None else kept)
     keeper = CatalogKeeper(

@@ -26,7 +26,7 @@ class Upstream:
         self.answers = [*answers]
         self.recorded: list[dict[str, Any]] = []
 
-    async def query(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
+    async def query_as_clients(self, sql: str, purpose: str) -> Sequence[Sequence[str | None]]:
         answer = self.answers.pop(0)
         if answer is None:
             raise UpstreamError("unreachable", "no answer")

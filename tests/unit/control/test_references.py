@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import trio
 from trio.testing import MockClock
 
-from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.labels import Labels
@@ -30,6 +29,7 @@ from .doubles import (
     Snowflake,
     Underway,
     catalog,
+    catalog_settings,
     name,
     table,
     tags_of,
@@ -77,7 +77,7 @@ class Account:
         keeper = CatalogKeeper(
             now,
             self.snowflake,
-            Settings("SNOWGATE", "WH", ("CRM",), 60.0),
+            catalog_settings(60.0),
             Labels(self.labels),
             self.quarantine,
             Overlays(),

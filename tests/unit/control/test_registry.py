@@ -10,7 +10,6 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from snowgate.config import Catalog as Settings
 from snowgate.control.catalogs import CatalogKeeper
 from snowgate.control.current import Current
 from snowgate.control.judging import Judge
@@ -41,6 +40,7 @@ from .doubles import (
     Snowflake,
     Underway,
     catalog,
+    catalog_settings,
     name,
     table,
 )
@@ -120,7 +120,7 @@ async def keeping(session: dict[str, Any], *, confirms: bool = True) -> AsyncGen
     now = Current(compile_policy(PII, (ALLOW_ALL, MASK_PII, CALLS), (), REGISTRY))
     quarantine, ledger, labels = Quarantine(Underway()), Ledger(), Labels(Labelled())
     overlays = Overlays()
-    settings = Settings("SNOWGATE", "WH", ("CRM",), MAX_AGE_S)
+    settings = catalog_settings(MAX_AGE_S)
     keeper = CatalogKeeper(
         now,
         snowflake,

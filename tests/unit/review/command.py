@@ -16,7 +16,8 @@ api: {address: 127.0.0.1, port: 8444}
 upstream:
   account: xy12345
   credential: {key_pair: {user: svc_gateway, private_key: "file:snowflake.p8"}}
-  catalog: {role: snowgate, databases: [crm]}
+  catalog: {role: snowgate, databases: [crm], \
+credential: {key_pair: {user: svc_catalog, private_key: "file:catalog.p8"}}}
 """
 
 

@@ -326,8 +326,9 @@ def test_a_file_that_is_none_is_a_mistake_and_no_traceback(
 
 
 def test_f26_no_reference_is_read(tmp_path: Path) -> None:
-    """The key that the file names is a fifo: whoever opened it would wait for ever."""
-    os.mkfifo(tmp_path / "snowflake.p8")
+    """The keys that the file names are fifos: whoever opened one would wait for ever."""
+    for name in ("snowflake.p8", "catalog.p8"):
+        os.mkfifo(tmp_path / name)
     path = tmp_path / "snowgate.yaml"
     path.write_text(CONFIG + HEAD + MASK)
 

@@ -9,6 +9,7 @@ mod framing;
 mod holds;
 mod http;
 mod logins;
+mod own;
 mod plane;
 mod restarts;
 mod results;

@@ -179,14 +179,15 @@ impl Rig {
         let dir = self.dir.path();
         let mut limits = json!({"poll_hold_s": 2.0, "judge_limit_s": 2.0, "login_limit_s": 2.0});
         limits.as_object_mut().unwrap().extend(self.limits.as_object().unwrap().clone());
+        let credential = |user: &str| json!({"user": user, "private_key_file": dir.join("key.p8")});
         let config = json!({
             "listen": {"address": "127.0.0.1", "port": 0, "tls": null,
                        "hosts": ["localhost", "127.0.0.1"]},
             "upstream": {"account": "xy12345", "host": "127.0.0.1", "port": self.snowflake.port,
-                         "protocol": "http", "ca_file": null, "user": "SVC_GATEWAY",
-                         "private_key_file": dir.join("key.p8"), "login_timeout_s": 5,
-                         "reply_bytes": 8 << 20},
-            "gateway_session": {"role": "ETL", "warehouse": "WH"},
+                         "protocol": "http", "ca_file": null, "login_timeout_s": 5,
+                         "reply_bytes": 8 << 20, "credential": credential("SVC_GATEWAY")},
+            "gateway_session": {"credential": credential("SVC_OWN"), "role": "ETL",
+                                "warehouse": "WH"},
             "ledger": {"dir": dir.join("ledger"), "origin": "snowgate/gw-1",
                        "key_file": dir.join("ledger.key"), "known": null},
             "text_keys_dir": dir.join("text-keys"), "store_key_file": dir.join("store.key"),

@@ -133,7 +133,8 @@ pub(crate) fn config(port: u16) -> (tempfile::NamedTempFile, Config) {
     let pem = KEY.as_str();
     writeln!(file, "-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----").unwrap();
     let config = json!({"account": "xy12345.eu", "host": "127.0.0.1", "port": port,
-        "protocol": "http", "user": "svc_gateway", "private_key_file": file.path(),
+        "protocol": "http",
+        "credential": {"user": "svc_gateway", "private_key_file": file.path()},
         "login_timeout_s": 5, "reply_bytes": 1 << 20});
     let config: Config = serde_json::from_value(config).unwrap();
     assert_eq!(config.protocol, Protocol::Http);
