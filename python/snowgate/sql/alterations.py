@@ -1,6 +1,7 @@
-"""ALTER TABLE, where it can fail by what the rows hold (F3).
+"""ALTER TABLE and CREATE OR ALTER TABLE, where they can fail by what the rows hold (F3).
 
     ALTER TABLE customers ALTER COLUMN phone SET DATA TYPE VARCHAR(9)    fails where one is longer
+    CREATE OR ALTER TABLE customers (phone VARCHAR(9))                   so does this
 
 What is listed here does the same whatever the values are. Any other form, of a table with tagged
 columns, is an error oracle.
@@ -12,14 +13,16 @@ from collections.abc import Iterator, Sequence
 
 from snowgate._core import StatementHead
 from snowgate.model.statement import ObjectName
+from snowgate.sql import stored
 from snowgate.sql.conversions import fail_if
-from snowgate.sql.ddl import TABLES
-from snowgate.sql.parser import column_list, solid_tokens
+from snowgate.sql.ddl import TABLES, said
+from snowgate.sql.parser import ListedColumn, column_list, solid_tokens
 from snowgate.sql.relations import Column
 from snowgate.sql.state import Refused, State
 from snowgate.sql.tables import relation_of
 from snowgate.sql.values import UNKNOWN, Shape, Value
 
+_REASON = "alters a table in a way that fails by what a tagged column holds"
 # First words of what ALTER TABLE and its kin may do.
 _SAME = (
     "RENAME TO",
@@ -67,16 +70,27 @@ def check(head: StatementHead, names: Sequence[ObjectName], state: State) -> Non
             "has a default that is a query, or checks rows by a condition",
             "leave it out: give a constant as the default, and check rows with a query",
         )
-    if head.verb == "ALTER":
-        for name in names[:1]:
-            _check_values(words, name, state, head)
+    for name in names[:1]:
+        table = state.catalog.tables.get(name)
+        columns = () if table is None else relation_of(table, name).columns
+        if head.verb == "ALTER":
+            fallible = _fallible(words, columns, head)
+        elif said(head, "OR", "ALTER"):
+            fallible = _restated(listed, columns)
+        else:
+            continue
+        for value in fallible:
+            fail_if(state, [value], _REASON)
 
 
-def _check_values(words: list[str], name: ObjectName, state: State, head: StatementHead) -> None:
-    table = state.catalog.tables.get(name)
-    columns = () if table is None else relation_of(table, name).columns
-    for value in _fallible(words, columns, head):
-        fail_if(state, [value], "alters a table in a way that fails by what a tagged column holds")
+def _restated(listed: Sequence[ListedColumn], columns: Sequence[Column]) -> Iterator[Value]:
+    """Columns that are given a type of which nobody knows that their values have it."""
+    stated = {column.name: column for column in listed}
+    for column in columns:
+        again = stated.get(column.name or "")
+        # One that is not listed is dropped.
+        if again is not None and not stored.fits(column.value, again):
+            yield column.value
 
 
 def _fallible(words: list[str], columns: Sequence[Column], head: StatementHead) -> Iterator[Value]:

@@ -403,7 +403,9 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
         callees.check(head, tree, state)
         body = Walk(state).query(tree, None)
         if head.object_kind in ddl.TABLES:
-            stored.check(state, column_list(head.rest), body)
+            # Only there does Snowflake enforce keys.
+            keyed = head.object_kind == "HYBRID TABLE"
+            stored.check(state, column_list(head.rest), body, keyed=keyed)
     if kind is StatementClass.LOAD:
         files.check_load(head, state)
     named = ddl.places(head, given.namespace)

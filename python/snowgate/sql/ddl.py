@@ -197,16 +197,16 @@ def _created(
     if head.object_kind == "VIEW":
         return catalog.replacing({name: _table_of(body, head)}, {name: head.text})
     table, old = _new_table(head, namespace, catalog, body), catalog.tables.get(name)
-    if old is not None and said_if_not_exists(head):
+    if old is not None and said(head, "IF", "NOT", "EXISTS"):
         table = _either_shape(table, old)
     return catalog.replacing({name: _united(table, old)}, {name: None})
 
 
-def said_if_not_exists(head: StatementHead) -> bool:
-    """Whether a statement does nothing where its object is there already."""
-    said = head.text[: len(head.text) - len(head.rest)]
-    words = [piece.upper() for kind, piece in lex(said) if kind == "word"]
-    return any(words[at : at + 3] == ["IF", "NOT", "EXISTS"] for at in range(len(words)))
+def said(head: StatementHead, *phrase: str) -> bool:
+    """Whether these words stand, in a row, before or right after the name of its object."""
+    before = head.text[: len(head.text) - len(head.rest)]
+    words = [piece.upper() for kind, piece in lex(before) if kind == "word"]
+    return any(words[at : at + len(phrase)] == [*phrase] for at in range(len(words)))
 
 
 def _either_shape(new: Table, old: Table) -> Table:

@@ -22,18 +22,23 @@ from snowgate.sql.values import Family, Shape, Value
 _REASON = "stores a tagged column where not every value fits"
 
 
-def check(state: State, declared: Sequence[ListedColumn], body: Relation) -> None:
+def check(state: State, declared: Sequence[ListedColumn], body: Relation, *, keyed: bool) -> None:
     """Check what a query makes against the columns that are to hold it.
 
     Args:
         state: Where a violation is recorded.
         declared: The columns, as far as the statement lists them.
         body: What the query makes.
+        keyed: Two rows with one key are an error.
     """
+    if keyed:
+        fail_if(
+            state, [body.everything()], "stores tagged columns under a key, which fails by them"
+        )
     for at, column in enumerate(declared):
         known = not body.open and at < len(body.columns)
         value = body.columns[at].value if known else body.everything()
-        if not _fits(value, column):
+        if not fits(value, column):
             fail_if(state, [value], _REASON)
 
 
@@ -48,7 +53,8 @@ def check_size(state: State, column: CatalogColumn, value: Value) -> None:
         fail_if(state, [value], _REASON)
 
 
-def _fits(value: Value, column: ListedColumn) -> bool:
+def fits(value: Value, column: ListedColumn) -> bool:
+    """Whether whatever a value is can be held by a column that is declared so."""
     if column.type not in _UNTYPED:
         family = family_of_type(column.type)
         if column.type in ONE_CHARACTER:

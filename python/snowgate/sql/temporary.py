@@ -17,7 +17,7 @@ from typing import TypeVar
 from snowgate._core import StatementHead, lex
 from snowgate.model.statement import Namespace, ObjectName
 from snowgate.sql.catalog import Catalog, Table
-from snowgate.sql.ddl import TABLES, VIEWS, places, said_if_not_exists
+from snowgate.sql.ddl import TABLES, VIEWS, places, said
 from snowgate.sql.names import resolve
 from snowgate.sql.state import Refused
 from snowgate.sql.values import NO_TAGS
@@ -112,7 +112,7 @@ def split(
     mine = {*own.tables, *own.views}
     if head.verb == "CREATE" and head.temporary and head.target:
         name = resolve(head.target, namespace)
-        if name in mine and said_if_not_exists(head):
+        if name in mine and said(head, "IF", "NOT", "EXISTS"):
             return catalogs
         mine.add(name)
     tables = _differing(before.tables, after.tables)

@@ -38,6 +38,10 @@ def harmful(*texts: str) -> bool:
         "ALTER TABLE customers SET DATA_RETENTION_TIME_IN_DAYS = 1",
         "ALTER TABLE customers ADD CONSTRAINT k PRIMARY KEY (id)",
         "ALTER TABLE orders ALTER amount SET NOT NULL, status TYPE VARCHAR(9)",
+        "CREATE OR ALTER TABLE orders (id NUMBER(3), amount NUMBER(5) NOT NULL)",
+        "CREATE OR ALTER TABLE customers (id NUMBER(3), email VARCHAR NOT NULL, note VARCHAR(9))",
+        "CREATE TABLE IF NOT EXISTS customers (email VARCHAR(9))",
+        "CREATE HYBRID TABLE h (id NUMBER PRIMARY KEY) AS SELECT id FROM orders",
         "CREATE AGGREGATION POLICY g AS () RETURNS AGGREGATION_CONSTRAINT ->"
         " AGGREGATION_CONSTRAINT(MIN_GROUP_SIZE => 5)",
     ],
@@ -77,6 +81,10 @@ def test_what_shows_and_fails_by_no_tagged_value_is_plain_ddl(text: str) -> None
         "ALTER TABLE customers REORGANISE BY ssn",
         "ALTER TABLE orders ADD COLUMN z VARCHAR DEFAULT (SELECT MAX(email) FROM customers)",
         "CREATE TABLE t (a VARCHAR DEFAULT (SELECT MAX(email) FROM customers))",
+        "CREATE OR ALTER TABLE customers (id NUMBER, phone VARCHAR(9))",
+        'CREATE /* x */ OR -- y\n ALTER TRANSIENT TABLE crm.public.customers ("PHONE" NUMBER)',
+        "CREATE HYBRID TABLE h (e VARCHAR PRIMARY KEY) AS SELECT email FROM customers",
+        "CREATE HYBRID TABLE h (n NUMBER UNIQUE) AS SELECT id FROM customers WHERE email > 'm'",
     ],
 )
 def test_what_shows_or_fails_by_a_tagged_value_is_not(text: str) -> None:
