@@ -111,7 +111,9 @@ def moved_outside(
     gone: dict[tuple[str, ...], Table] = {
         _names(table): table
         for name, table in before.tables.items()
-        if name not in now.tables and name not in ours and _labelled(table.columns)
+        if name not in now.tables
+        and name not in ours
+        and any(column.labelled for column in table.columns)
     }
     moved: dict[ObjectName, Table] = {}
     for name, table in now.tables.items():
@@ -138,12 +140,8 @@ def _renamed(before: Table, now: Table) -> tuple[CatalogColumn, ...]:
     return tuple(
         replace(was, name=column.name)
         for was, column in pairs
-        if was.name not in new and column.name not in old and _labelled((was,))
+        if was.name not in new and column.name not in old and was.labelled
     )
-
-
-def _labelled(columns: tuple[CatalogColumn, ...]) -> bool:
-    return any(column.tags or column.derived or column.unknown for column in columns)
 
 
 def _names(table: Table) -> tuple[str, ...]:

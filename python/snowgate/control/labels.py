@@ -94,11 +94,7 @@ class Labels:
 
 
 def _labelled(table: Table) -> bool:
-    return (
-        table.opaque
-        or bool(table.fed_by)
-        or any(c.tags or c.derived or c.unknown for c in table.columns)
-    )
+    return table.opaque or bool(table.fed_by) or any(c.labelled for c in table.columns)
 
 
 def _only_labels(table: Table) -> Table:
@@ -106,7 +102,7 @@ def _only_labels(table: Table) -> Table:
     columns = (
         CatalogColumn(c.name, tags=c.tags, derived=c.derived, unknown=c.unknown)
         for c in table.columns
-        if c.tags or c.derived or c.unknown
+        if c.labelled
     )
     ordered = tuple(sorted(columns, key=lambda column: column.name))
     return replace(table, columns=ordered)

@@ -51,6 +51,11 @@ class CatalogColumn:
     unknown: bool = False
 
     @property
+    def labelled(self) -> bool:
+        """Whether there is something to keep of it beside its name and type."""
+        return bool(self.tags) or self.derived or self.unknown
+
+    @property
     def family(self) -> Family:
         """Its type as far as conversions can fail."""
         return family_of_type(self.type)

@@ -189,10 +189,7 @@ pub(crate) async fn run(
     let request_id = Uuid::new_v4();
     let fields = intent(owner, sql, purpose, &request_id);
     let seq = state.ledger.append("intent", fields, vec![text("sql", GATEWAY, sql)]).await?;
-    let mut ours = Parameters::new();
-    for driver in ["GO", "JDBC", "ODBC", "PYTHON_CONNECTOR"] {
-        ours.set(&format!("{driver}_QUERY_RESULT_FORMAT"), "JSON");
-    }
+    let mut ours = Parameters::json_results();
     let tag = query_tag(&state.keys.tag, &state.gateway, seq, sql, "");
     ours.set("QUERY_TAG", tag.as_str());
     let body = Bytes::from(QueryRequest::of(sql).upstream_body(&ours));

@@ -150,10 +150,7 @@ fn escape(text: &str, out: &mut String) {
 }
 
 async fn pin(session: &Session, spec: &LoginSpec) -> Result<(), UpstreamError> {
-    let mut parameters = Parameters::new();
-    for driver in ["GO", "JDBC", "ODBC", "PYTHON_CONNECTOR"] {
-        parameters.set(&format!("{driver}_QUERY_RESULT_FORMAT"), "JSON");
-    }
+    let mut parameters = Parameters::json_results();
     let [forget, read_back] = PIN_STATEMENTS;
     let PinRequests([forget_id, read_back_id]) = spec.pin_requests;
     let [forget_tag, read_back_tag] = &spec.pin_tags;

@@ -137,6 +137,12 @@ impl Parameters {
         Self::default()
     }
 
+    /// What makes every driver's results JSON.
+    pub fn json_results() -> Self {
+        let json = |name: &str| (name.to_owned(), ParameterValue::from("JSON"));
+        Self(RESULT_FORMATS.into_iter().map(json).collect())
+    }
+
     /// Set one, replacing an earlier value.
     pub fn set(&mut self, name: &str, value: impl Into<ParameterValue>) {
         self.0.insert(name.to_ascii_uppercase(), value.into());
