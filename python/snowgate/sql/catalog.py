@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
@@ -400,6 +400,8 @@ _FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in wo
 TYPES = frozenset(_FAMILY_OF)
 
 
+# Accounts use few types, however many columns they have.
+@lru_cache(maxsize=1024)
 def family_of_type(name: str) -> Family:
     """The family of a type such as `NUMBER(38,0)`."""
     word = name.partition("(")[0].strip().upper()

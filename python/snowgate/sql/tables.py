@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snowgate.model.statement import Namespace, ObjectName
@@ -19,6 +18,7 @@ from snowgate.sql.values import (
     Family,
     Shape,
     Value,
+    clean,
     derived,
 )
 
@@ -66,21 +66,22 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
 
 def relation_of(table: Table, name: ObjectName) -> Relation:
     """A table's columns as values."""
+    opaque = table.opaque
     return Relation(
-        tuple(Column(c.name, _value_of(c, table.opaque, f"{name}.{c.name}")) for c in table.columns)
+        tuple([Column(column.name, _value_of(column, opaque, name)) for column in table.columns])
     )
 
 
-def _value_of(column: CatalogColumn, opaque: bool, origin: str) -> Value:
-    unknown = opaque or column.unknown
+def _value_of(column: CatalogColumn, opaque: bool, table: ObjectName | None = None) -> Value:
+    """What is known of a column; without its table, not which one it is."""
+    family, unknown = column.family, opaque or column.unknown
     if not column.tags and not unknown:
-        return Value(family=column.family)
+        return clean(family)
     shape = Shape.DERIVED if unknown or column.derived else Shape.RAW
-    value = Value(column.tags, shape, unknown, NO_TAGS, column.family, origin)
-    size = sizes.of_type(column.type)
-    if size is None or column.family is not Family.TEXT:
-        return value
-    return replace(value, chars=min(size, COLUMN_CHARS))
+    origin = "" if table is None else f"{table}.{column.name}"
+    size = sizes.of_type(column.type) if family is Family.TEXT else None
+    chars = COLUMN_CHARS if size is None else min(size, COLUMN_CHARS)
+    return Value(column.tags, shape, unknown, NO_TAGS, family, origin, chars=chars)
 
 
 def _view(walk: Walk, name: ObjectName, text: str, listed: Table | None) -> Relation:
@@ -113,12 +114,12 @@ def _aligned(relation: Relation, listed: Table) -> Relation:
     """A view's columns as the catalog lists them, with what its text says of each."""
     if relation.open or len(relation.columns) != len(listed.columns):
         # Altered since the text or the list was read: each column could be any.
-        rest = derived([relation.everything(), *(_value_of(c, True, "") for c in listed.columns)])
+        rest = derived([relation.everything(), *(_value_of(c, True) for c in listed.columns)])
         return Relation(tuple(Column(column.name, rest) for column in listed.columns))
     columns = []
     for known, column in zip(relation.columns, listed.columns, strict=True):
         value = known.value
-        own = _value_of(column, False, "")
+        own = _value_of(column, False)
         if own.tags - value.tags:
             shape = value.shape if value.tainted else own.shape
             value = Value(value.tags | own.tags, shape, value.unknown, value.grouping, value.family)

@@ -116,10 +116,9 @@ UNKNOWN = Value(shape=Shape.DERIVED, unknown=True)
 
 def clean(family: Family, digits: int = COLUMN_DIGITS, chars: int = COLUMN_CHARS) -> Value:
     """A value that nothing tagged decides."""
-    known = _CLEAN[family]
     if digits == COLUMN_DIGITS and chars == COLUMN_CHARS:
-        return known
-    return replace(known, digits=digits, chars=chars)
+        return _CLEAN[family]
+    return Value(family=family, digits=digits, chars=chars)
 
 
 _CLEAN = {family: Value(family=family) for family in Family}
@@ -152,6 +151,9 @@ def derived(values: Iterable[Value], family: Family = Family.ANY) -> Value:
 def branches(values: Iterable[Value]) -> Value:
     """A value that is one of several: raw only if every branch is raw (F2)."""
     seen = list(values)
+    # Most names mean one column; of one branch only the digits are another.
+    if len(seen) == 1 and seen[0].digits == COLUMN_DIGITS:
+        return seen[0]
     shapes = {value.shape for value in seen}
     union = one_of(derived(seen, family_of(seen)), seen)
     if seen and all(value.container for value in seen):
