@@ -112,7 +112,7 @@ class Scope:
     ctes: dict[str, Relation] = field(default_factory=dict)
     aliases: dict[str, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
-    later: frozenset[str] = NO_TAGS  # aliases of outputs that are not walked yet
+    later: set[str] = field(default_factory=set)  # aliases of outputs that are not walked yet
     pseudo: bool = False  # CONNECT BY: LEVEL and its kin are columns
 
     def chain(self) -> Iterator[Scope]:

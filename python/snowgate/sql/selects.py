@@ -53,15 +53,17 @@ def select(walk: Walk, node: exp.Select, scope: Scope) -> Relation:
     if not node.expressions:
         raise unreadable("a query without outputs")
     aliases = [_alias(item) for item in node.expressions]
-    scope.later = frozenset(name for name in aliases if name is not None)
+    last = {name: at for at, name in enumerate(aliases) if name is not None}
+    scope.later = set(last)
     _sources(walk, node, scope)
     rows = rows_of(source.relation for source in scope.sources)
     connect = args.get("connect")
     scope.pseudo = connect is not None
     outputs = _Outputs(walk, scope)
-    for at, item in enumerate(node.expressions, start=1):
-        scope.later = frozenset(name for name in aliases[at:] if name is not None)
-        outputs.add(item)
+    for at, (item, alias) in enumerate(zip(node.expressions, aliases, strict=True)):
+        if alias is not None and last[alias] == at:
+            scope.later.discard(alias)
+        outputs.add(item, alias)
     for clause in ("where", "having", "qualify"):
         predicate = args.get(clause)
         if predicate is not None:
@@ -75,7 +77,7 @@ def select(walk: Walk, node: exp.Select, scope: Scope) -> Relation:
     if distinct:
         parts.check(distinct)
         _check_distinct(walk, outputs)
-    single = (not scope.sources or _aggregates(node)) and group is None
+    single = group is None and (not scope.sources or _aggregates(node))
     relation = Relation(
         tuple(outputs.columns),
         outputs.open,
@@ -109,19 +111,18 @@ class _Outputs:
         self.open = False
         self.rest: list[Value] = []
 
-    def add(self, item: exp.Expr) -> None:
-        """Add one item of the select list."""
+    def add(self, item: exp.Expr, alias: str | None) -> None:
+        """Add one item of the select list, and its alias if it has one."""
         star = item.this if isinstance(item, exp.Column) else item
         if isinstance(star, exp.Star):
             self._add_star(star, item.args.get("table") if star is not item else None)
             return
         value = self._walk.value(item, self._scope)
-        name = _output_name(item)
-        self.columns.append(Column(name, value))
+        self.columns.append(Column(_column_name(item) if alias is None else alias, value))
         self.items.append(item)
-        if isinstance(item, exp.Alias) and name is not None:
-            known = self._scope.aliases.get(name)
-            self._scope.aliases[name] = value if known is None else branches([known, value])
+        if alias is not None:
+            known = self._scope.aliases.get(alias)
+            self._scope.aliases[alias] = value if known is None else branches([known, value])
 
     def _add_star(self, star: exp.Star, table: exp.Expr | None) -> None:
         for part, value in star.args.items():
@@ -163,11 +164,8 @@ class _Outputs:
         return Relation(open=True, rest=self._scope.everything())
 
 
-def _output_name(item: exp.Expr) -> str | None:
-    """The name of an output as Snowflake returns it; None where it makes one up."""
-    alias = _alias(item)
-    if alias is not None:
-        return alias
+def _column_name(item: exp.Expr) -> str | None:
+    """The name of an output without alias as Snowflake returns it; None where it makes one up."""
     if isinstance(item, exp.Column) and isinstance(item.this, exp.Identifier):
         return fold(item)
     return None
