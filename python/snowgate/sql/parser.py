@@ -34,6 +34,10 @@ _CLASS.FUNCTION_PARSERS = {
     if name in ("CAST", "TRY_CAST", "EXTRACT", "POSITION")
 }
 
+# Each reads its settings once, and begins every text anew.
+_TOKENIZER = _DIALECT.tokenizer()
+_PARSER = _DIALECT.parser()
+
 # Pure Python fails at 40 levels of nesting, which real statements have.
 COMPILED: bool = bool(sqlglot.tokens.SQLGLOTC_INSTALLED)
 
@@ -48,9 +52,10 @@ def parse(text: str) -> exp.Expr:
         Refused: It has no reading, or more than one statement.
     """
     try:
+        plain = _plain(text)
         trees = [
             tree
-            for tree in _DIALECT.parse(_plain(text))
+            for tree in _PARSER.parse(_TOKENIZER.tokenize(plain), plain)
             if tree is not None and not isinstance(tree, exp.Semicolon)
         ]
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError) as error:
