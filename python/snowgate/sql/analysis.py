@@ -19,7 +19,14 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from snowgate._core import SqlError, StatementHead, classify
-from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
+from snowgate.model.statement import (
+    Namespace,
+    ObjectName,
+    OutputColumn,
+    Refusal,
+    Statement,
+    StatementClass,
+)
 from snowgate.sql import (
     alterations,
     callees,
@@ -155,8 +162,10 @@ class _Given:
     def state(self) -> State:
         return State(self.catalog, self.namespace, self.binds)
 
-    def unchanged(self, statement: Statement) -> Examined:
-        return Examined(statement, self.namespace, self.shared, self.own)
+    def unchanged(
+        self, statement: Statement, bases: frozenset[ObjectName] = frozenset()
+    ) -> Examined:
+        return Examined(statement, self.namespace, self.shared, self.own, bases)
 
     def changed(self, head: StatementHead, statement: Statement, after: Catalog) -> Examined:
         both = (self.shared, self.own)
@@ -227,14 +236,13 @@ def _query(head: StatementHead, given: _Given) -> Examined:
     callees.check(head, tree, state)
     relation = Walk(state).query(tree, None)
     kind = StatementClass.ACCOUNT_METADATA if state.metadata else StatementClass.SELECT
-    statement = _found(head, kind, state)
     columns = None
     if not relation.open:
-        columns = tuple(column.output() for column in relation.columns)
+        columns = tuple([column.output() for column in relation.columns])
     elif relation.everything().unknown and not state.unknown:
         raise unreadable("how many columns the result has, and where they come from,")
-    found = replace(statement, columns=columns, query=True, read_only=not state.changes)
-    return replace(given.unchanged(found), bases=frozenset(state.bases))
+    statement = _found(head, kind, state, columns=columns, query=True, read_only=not state.changes)
+    return given.unchanged(statement, frozenset(state.bases))
 
 
 def _refuse_stage(head: StatementHead) -> None:
@@ -242,8 +250,18 @@ def _refuse_stage(head: StatementHead) -> None:
         raise Refused("stage-read", "reads files of a stage", "load the files into a table")
 
 
-def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement:
-    """What a walk has found, in a fixed order."""
+def _found(
+    head: StatementHead,
+    kind: StatementClass,
+    state: State,
+    *,
+    writes: tuple[ObjectName, ...] = (),
+    columns: tuple[OutputColumn, ...] | None = (),
+    read_only: bool = False,
+    unbounded: bool = False,
+    query: bool = False,
+) -> Statement:
+    """What a walk has found, in a fixed order, and what else is known of the statement."""
     if state.metadata and kind is not StatementClass.ACCOUNT_METADATA:
         raise Refused(
             "account-metadata",
@@ -255,12 +273,17 @@ def _found(head: StatementHead, kind: StatementClass, state: State) -> Statement
         head.verb,
         head.object_kind,
         reads=tuple(sorted(state.reads)),
+        writes=writes,
+        columns=columns,
         tags=frozenset(state.tags),
         launders=frozenset(state.launders),
         violations=tuple(
             sorted(state.violations, key=lambda v: (v.knob, v.reason, *sorted(v.tags)))
         ),
+        read_only=read_only,
         barrier=head.barrier,
+        unbounded=unbounded,
+        query=query,
         unknown_sources=tuple(sorted(state.unknown)),
         tagged_constants=len(state.constants),
         calls=tuple(sorted(state.routines)),
@@ -275,11 +298,8 @@ def _dml(head: StatementHead, kind: StatementClass, given: _Given) -> Examined:
     slots.check(tree, given.binds)
     callees.check(head, tree, state)
     written = dml.dml(Walk(state), tree)
-    statement = replace(
-        _found(head, kind, state),
-        writes=tuple(sorted(set(written.targets))),
-        unbounded=written.unbounded,
-    )
+    targets = tuple(sorted(set(written.targets)))
+    statement = _found(head, kind, state, writes=targets, unbounded=written.unbounded)
     examined = given.changed(head, statement, ddl.after_dml(given.catalog, state))
     return replace(examined, bases=frozenset(state.bases))
 
@@ -329,9 +349,7 @@ def _call(head: StatementHead, given: _Given) -> Examined:
     routines.sends(state, overloads, value)
     targets = routines.writes(overloads)
     routines.move(state, targets, value)
-    statement = replace(
-        _found(head, StatementClass.CALL, state), writes=targets, columns=None, read_only=False
-    )
+    statement = _found(head, StatementClass.CALL, state, writes=targets, columns=None)
     return given.changed(head, statement, ddl.after_dml(given.catalog, state))
 
 
@@ -385,10 +403,8 @@ def _unload(head: StatementHead, given: _Given) -> Examined:
     callees.check(head, trees[0], state)
     for tree in trees:
         Walk(state).query(tree, None)
-    statement = replace(
-        _found(head, StatementClass.UNLOAD, state),
-        writes=() if unload.stage is None else (unload.stage,),
-    )
+    writes = () if unload.stage is None else (unload.stage,)
+    statement = _found(head, StatementClass.UNLOAD, state, writes=writes)
     return given.unchanged(statement)
 
 
@@ -417,7 +433,7 @@ def _other(head: StatementHead, kind: StatementClass, given: _Given) -> Examined
         after = flows.fed(after, named.writes, _sources(named.reads, state))
     after = policies.check(head, named.writes, state, after)
     alterations.check(head, named.writes, state)
-    statement = replace(_found(head, kind, state), writes=named.writes, read_only=head.read_only)
+    statement = _found(head, kind, state, writes=named.writes, read_only=head.read_only)
     if kind is StatementClass.DESCRIBE:
         statement = replace(statement, writes=(), reads=named.writes)
     return given.changed(head, statement, after)
