@@ -63,16 +63,14 @@ def judge(
         refusal = statement.refusal
         return _deny(policy, [Denial(refusal.rule, refusal.reason, refusal.remedy)])
     verdict = _decide(policy, statement, subject, over)
-    changes = bool(policy.times)
-    return replace(
-        verdict,
-        shadow=_shadow(policy, statement, subject) if policy.shadows else (),
-        valid_until_s=policy.next_change_s(subject.at_s)
-        if changes and subject.at_s is not None
-        else None,
-        # Without a time nobody knows when it ends.
-        cacheable=verdict.cacheable and not (changes and subject.at_s is None),
-    )
+    if policy.shadows:
+        verdict = replace(verdict, shadow=_shadow(policy, statement, subject))
+    if not policy.times:
+        return verdict
+    if subject.at_s is None:
+        # Nobody knows when it ends.
+        return replace(verdict, cacheable=False)
+    return replace(verdict, valid_until_s=policy.next_change_s(subject.at_s))
 
 
 def _decide(
@@ -82,7 +80,7 @@ def _decide(
     said = _ask_rules(policy, statement, subject)
     budgets = budgets_of(policy, statement, subject)
     asking = {one.name: one.over for one in budgets if one.over and one.name in over}
-    said = replace(said, holds=said.holds | asking)
+    holds = said.holds | asking
     spread = Spread(said.may_launder, propagating(policy, subject))
     refused = [*denials(statement, views, spread), *said.denials]
     refused += [
@@ -95,16 +93,24 @@ def _decide(
         refused = [no_rule(access) for access in said.silent]
     if refused:
         return _deny(policy, refused)
-    hold = _terms(said.holds) if said.holds else None
+    hold = _terms(holds) if holds else None
     if isinstance(hold, Denial):
         return _deny(policy, [hold])
-    verdict = _run(policy, statement, views, said, hold)
-    reason = verdict.reason
+    seen = _see(statement, views)
+    reason = _asks(hold) if hold else ""
     if asking:
         reason = f"{_used_up(sorted(asking))}: {reason}"
-    return replace(
-        verdict,
+    return Verdict(
+        decision=Decision.HOLD if hold else Decision.ALLOW,
+        rules=tuple(sorted(seen.rules | (holds.keys() if hold else said.allows))),
         reason=reason,
+        remedy="wait while approvers decide; cancelling withdraws the request" if hold else "",
+        plan=seen.plan,
+        void_all=seen.void_all,
+        hide_errors=seen.hide_errors,
+        hold=hold,
+        policy_digest=policy.digest,
+        cacheable=hold is None,
         limit=limit_of(policy, statement, subject),
         budgets=tuple(one.budget for one in budgets),
         over=tuple(sorted(asking)),
@@ -191,14 +197,18 @@ def _terms(holds: dict[str, HoldFor]) -> Hold | Denial:
     )
 
 
-def _run(
-    policy: Policy,
-    statement: Statement,
-    views: dict[str, TagView],
-    said: _Said,
-    hold: Hold | None,
-) -> Verdict:
-    """The verdict on a statement that may run, now or once approved."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What of a result is seen, and the rules that say so; attributes as of `Verdict`."""
+
+    plan: MaskPlan | None
+    rules: set[str]
+    void_all: bool
+    hide_errors: bool
+
+
+def _see(statement: Statement, views: dict[str, TagView]) -> _Seen:
+    """What the reader sees of a statement that may run, now or once approved."""
     hidden = {tag for tag, view in views.items() if not view.clear}
     opaque = _opaque(statement)
     unsure = opaque or bool(statement.unknown_sources)
@@ -213,19 +223,8 @@ def _run(
             plan, rules = masks.plan, set(masks.rules)
     if void_all:
         rules.update(*(views[tag].rules for tag in hidden))
-    decided = set(said.holds) if hold else said.allows
-    return Verdict(
-        decision=Decision.HOLD if hold else Decision.ALLOW,
-        rules=tuple(sorted(rules | decided)),
-        reason=_asks(hold) if hold else "",
-        remedy="wait while approvers decide; cancelling withdraws the request" if hold else "",
-        plan=plan,
-        void_all=void_all,
-        hide_errors=unsure or bool(hidden) or statement.kind is StatementClass.CODE,
-        hold=hold,
-        policy_digest=policy.digest,
-        cacheable=hold is None,
-    )
+    hide_errors = unsure or bool(hidden) or statement.kind is StatementClass.CODE
+    return _Seen(plan, rules, void_all, hide_errors)
 
 
 def _opaque(statement: Statement) -> bool:

@@ -101,5 +101,7 @@ def plan_masks(columns: Iterable[OutputColumn], views: Mapping[str, TagView]) ->
 def _mask_of(column: OutputColumn, views: Mapping[str, TagView]) -> Mask:
     if column.unknown:
         return VOID
+    if not column.tags:
+        return PASS
     mask = strictest(views[tag].mask for tag in column.tags)
     return mask if column.raw or mask.kind is MaskKind.PASS else VOID

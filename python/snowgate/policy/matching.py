@@ -186,6 +186,9 @@ def reader_fits(match: Match, subject: Subject, *, sure: bool) -> bool:
 
 
 def _fits(match: Match, access: Access, statement: Statement, subject: Subject, sure: bool) -> bool:
+    if match.classes and access.kind not in match.classes:
+        # As `misses` would say; most matches are about other classes.
+        return False
     return next(misses(match, access, statement, subject, sure=sure), None) is None
 
 
