@@ -184,23 +184,26 @@ class Analysts:
             WorkerLost: It is of no use any more; whoever waited for it has an answer.
         """
         loaded, number = NOTHING, 0
-        while True:
-            principal, waiting = await self._next()
-            present = self._current.now
-            try:
-                if self._settled_already(present, waiting):
-                    continue
-                catalog = present.catalog or NOTHING
-                if catalog is not loaded:
-                    load = next(self._numbers)
-                    await _load(worker, load, number, loaded, catalog)
-                    loaded, number = catalog, load
-                await self._examine(worker, number, present, waiting)
-            finally:
-                if not waiting.done.is_set():
-                    waiting.settle(present, NO_WORKER)
-                self._turns.done(principal)
-                self._idle.unpark()
+        try:
+            while True:
+                principal, waiting = await self._next()
+                present = self._current.now
+                try:
+                    if self._settled_already(present, waiting):
+                        continue
+                    catalog = present.catalog or NOTHING
+                    if catalog is not loaded:
+                        load = next(self._numbers)
+                        await _load(worker, load, number, loaded, catalog)
+                        loaded, number = catalog, load
+                    await self._examine(worker, number, present, waiting)
+                finally:
+                    if not waiting.done.is_set():
+                        waiting.settle(present, NO_WORKER)
+                    self._turns.done(principal)
+        finally:
+            # Whoever has the next turn now was this one's to serve.
+            self._idle.unpark()
 
     async def _next(self) -> tuple[str, _Waiting]:
         while True:
