@@ -144,8 +144,9 @@ class Analysts:
             withdrawn = self._turns.withdraw(principal, waiting)
         if withdrawn:
             return Analysed(present, NO_WORKER)
-        # It is with a worker, which has its own deadline.
-        await waiting.done.wait()
+        if waiting.answer is None:
+            # It is with a worker, which has its own deadline.
+            await waiting.done.wait()
         return waiting.answer or Analysed(present, NO_ANSWER)
 
     async def _employ(
