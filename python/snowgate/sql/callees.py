@@ -29,10 +29,10 @@ def check(head: StatementHead, tree: exp.Expr, state: State) -> None:
     Raises:
         Refused: A name is no reviewed builtin, or does more than compute, and was not vetted.
     """
-    strange: Counter[str] = Counter()
+    strange: list[str] = []
     for name, qualified in head.calls:
         if qualified or (name not in builtins() and name not in _FORMS):
-            strange[name] += 1
+            strange.append(name)
         elif name not in _FORMS:
             lookup(state, name)
     if not strange:
@@ -45,8 +45,8 @@ def check(head: StatementHead, tree: exp.Expr, state: State) -> None:
         explained.update(column.type for column in column_list(head.rest))
     if head.verb == "CREATE":
         explained["TAG"] += _tags_given(head.rest)
-    for name in sorted(strange):
-        if strange[name] > explained[name]:
+    for name, times in sorted(Counter(strange).items()):
+        if times > explained[name]:
             raise unreviewed(name)
 
 

@@ -7,7 +7,7 @@ Source: <https://docs.snowflake.com/en/sql-reference/constructs/join>
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,11 @@ def join_all(walk: Walk, nodes: Iterable[exp.Expr], scope: Scope) -> None:
 
 
 def joined(
-    walk: Walk, nodes: Iterable[exp.Expr], sources: list[Source], scope: Scope
+    walk: Walk, nodes: Sequence[exp.Expr], sources: list[Source], scope: Scope
 ) -> list[Source]:
     """`sources` with what is joined to them inside their own brackets."""
+    if not nodes:
+        return sources
     inner = Scope(parent=scope, sources=list(sources), merged=scope.merged)
     join_all(walk, nodes, inner)
     return inner.sources

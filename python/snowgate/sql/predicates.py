@@ -21,7 +21,7 @@ from snowgate.sql.calls import name_of
 from snowgate.sql.chains import operands
 from snowgate.sql.relations import Relation, Scope
 from snowgate.sql.state import Knob, State
-from snowgate.sql.values import NO_TAGS, Family, Shape, Value
+from snowgate.sql.values import NO_TAGS, Family, Shape, Value, clean
 
 if TYPE_CHECKING:
     from snowgate.sql.walk import Walk
@@ -145,7 +145,7 @@ def _against(
         if value.tainted:
             _with_constant(state, value, family, other)
         else:
-            conversions.check_common(state, [value, Value(family=family)])
+            conversions.check_common(state, [value, clean(family)])
         return rows | value.tags
     second, more = _side(walk, other, scope)
     if value.tainted or second.tainted:
