@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from snowgate.model.statement import Namespace, ObjectName
@@ -64,6 +65,8 @@ def catalogued(walk: Walk, name: ObjectName) -> Relation:
     return relation_of(table, name)
 
 
+# Statements are about the same few tables. More would cost the collector time after each answer.
+@lru_cache(maxsize=32)
 def relation_of(table: Table, name: ObjectName) -> Relation:
     """A table's columns as values."""
     opaque = table.opaque
