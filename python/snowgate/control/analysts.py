@@ -102,7 +102,7 @@ class Analysts:
         self._start = start
         self._size = size
         self._turns: Turns[_Waiting] = Turns(MAX_WAITING)
-        self._idle = trio.lowlevel.ParkingLot()
+        self._idle: list[trio.Event] = []
         self._remembered = _Remembered()
         self._numbers = itertools.count(1)
 
@@ -136,7 +136,7 @@ class Analysts:
         waiting = _Waiting(question)
         if not self._turns.put(principal, waiting):
             return Analysed(present, TOO_MANY)
-        self._idle.unpark()
+        self._wake()
         try:
             with trio.move_on_after(WAIT_LIMIT_S):
                 await waiting.done.wait()
@@ -204,14 +204,25 @@ class Analysts:
                     self._turns.done(principal)
         finally:
             # Whoever has the next turn now was this one's to serve.
-            self._idle.unpark()
+            self._wake()
 
     async def _next(self) -> tuple[str, _Waiting]:
         while True:
             taken = self._turns.take()
             if taken is not None:
                 return taken
-            await self._idle.park()
+            wanted = trio.Event()
+            self._idle.append(wanted)
+            try:
+                await wanted.wait()
+            finally:
+                if not wanted.is_set():
+                    self._idle.remove(wanted)
+
+    def _wake(self) -> None:
+        """Have an idle worker look for a turn: the last to rest is the quickest to go on."""
+        if self._idle:
+            self._idle.pop().set()
 
     def _settled_already(self, present: Present, waiting: _Waiting) -> bool:
         if present.catalog is None:
