@@ -78,6 +78,7 @@ actions = st.one_of(
         st.frozensets(st.sampled_from(["dba", "sec"]), min_size=1),
         st.integers(1, 3),
         st.sampled_from([20.0, 60.0]),
+        some_tags,
     ),
     masks,
 )
@@ -240,6 +241,56 @@ def test_one_more_mask_never_shows_more(
         for old, new in zip(before.plan.columns, after.plan.columns, strict=True):
             assert new.mask.strictness >= old.mask.strictness
     assert before.void_all <= after.void_all or after.decision is Decision.DENY
+
+
+@given(rules, statements, subjects, some_tags)
+def test_f12_an_approval_shows_only_tags_that_it_and_a_rule_name(
+    policy: list[Rule], statement: Statement, subject: Subject, approved: Tags
+) -> None:
+    named = [*policy, Rule("every", Match(tags=frozenset({"pii", "phi"})), Mask(MaskKind.PARTIAL))]
+    masking = compile_policy((), named)
+    plain = verdict([_without_unmask(rule) for rule in named], statement, subject)
+    shown = judge(masking, statement, subject, approved=approved)
+    unmasked = frozenset(shown.hold.unmask if shown.hold else ())
+
+    names = [rule.action.unmask for rule in policy if isinstance(rule.action, HoldFor)]
+    assert unmasked <= approved & frozenset().union(*names)
+    assert shown.void_all == plain.void_all or Decision.DENY in (shown.decision, plain.decision)
+    if plain.plan is not None and shown.plan is not None:
+        for old, new in zip(plain.plan.columns, shown.plan.columns, strict=True):
+            assert new.mask is old.mask or unmasked & set(new.tags)
+            if not set(new.tags) <= unmasked:
+                # Another tag of the column still hides as much as it did alone.
+                others = {tag for tag in new.tags if tag not in unmasked}
+                assert others
+    if not unmasked:
+        assert _told(shown) == _told(plain)
+
+
+@given(rules, statements, subjects)
+def test_f12_what_waits_for_an_approval_shows_nothing_yet(
+    policy: list[Rule], statement: Statement, subject: Subject
+) -> None:
+    waiting = verdict(policy, statement, subject)
+    plain = verdict([_without_unmask(rule) for rule in policy], statement, subject)
+
+    if plain.decision is not Decision.DENY:
+        assert (waiting.plan, waiting.void_all) == (plain.plan, plain.void_all)
+        assert waiting.decision is plain.decision
+    elif waiting.decision is not Decision.DENY:
+        # People are asked whether it may rest on what it shows.
+        assert waiting.hold is not None
+        assert waiting.hold.unmask
+
+
+def _without_unmask(rule: Rule) -> Rule:
+    if not isinstance(rule.action, HoldFor):
+        return rule
+    return replace(rule, action=replace(rule.action, unmask=frozenset()))
+
+
+def _told(answer: Verdict) -> Verdict:
+    return replace(answer, policy_digest="", cacheable=False)
 
 
 @given(rules, statements, subjects)

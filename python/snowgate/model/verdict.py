@@ -69,12 +69,22 @@ class MaskPlan:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The terms on which a held statement is released."""
+    """The terms on which a held statement is released.
+
+    Attributes:
+        rule: The rule, or budget, that waits for the shortest time.
+        approvers: Groups that may decide.
+        quorum: How many people must.
+        expires_s: How long it waits.
+        unmask: Tags that it touches, hidden from the reader, that an approval shows in clear;
+            sorted.
+    """
 
     rule: str
     approvers: tuple[str, ...]
     quorum: int
     expires_s: float
+    unmask: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,8 @@ class Verdict:
         reason: For the client; names no literal.
         remedy: What the client can do; empty when allowed.
         plan: Set when the statement returns rows whose columns are predicted. None for what
-            returns none (DDL, the counts of DML, SHOW), and beside `void_all`.
+            returns none (DDL, the counts of DML, SHOW), and beside `void_all`. That of a hold shows
+            nothing more than the reader may see without an approval.
         void_all: Every column of whatever comes back is voided (its columns could not be
             predicted).
         hide_errors: Upstream's error text may quote tagged values: only its code is passed on.

@@ -8,7 +8,7 @@ file format, and every message about a mistake in it, is `snowgate.config`'s.
 Sources: XACML 3.0 appendix C.2; Cedar (deny by default, order-free); NIST SP 800-162.
 """
 
-from snowgate.policy.engine import judge
+from snowgate.policy.engine import foresee, judge
 from snowgate.policy.matching import Subject
 from snowgate.policy.rules import (
     Allow,
@@ -41,5 +41,6 @@ __all__ = [
     "TagPattern",
     "Who",
     "compile_policy",
+    "foresee",
     "judge",
 ]

@@ -10,7 +10,8 @@ Five rules make the answer safe to rely on:
 2. The strictest match wins, whatever the order of the rules: deny over hold over allow.
 3. What is built in comes before any rule: a refusal of the analysis, credentials, objects nobody
    knows, predicates that reveal tagged values, tagged values copied to where they are not tagged.
-4. The mask plan is computed apart from the decision, so that no approval removes a mask (F12).
+4. The mask plan is computed apart from the decision, so that no approval removes a mask (F12),
+   unless a rule says so (`unmask`), and then only once its caller says what was approved.
 5. A rule that is not enforced is recorded and changes nothing, not even what another rule does.
 
 Pure: no clock, no socket, no state. The audit can replay any verdict from its inputs.
@@ -27,13 +28,21 @@ from snowgate.model.statement import Statement, StatementClass
 from snowgate.model.verdict import Decision, Hold, MaskPlan, Verdict
 from snowgate.policy.budgets import budgets_of, limit_of
 from snowgate.policy.builtin import Denial, Spread, denials, hold_conflict, no_rule, not_held
-from snowgate.policy.masks import TagView, plan_masks, touched_tags, view_tag
+from snowgate.policy.masks import (
+    CLEAR,
+    UNMASKED_TAG,
+    TagView,
+    plan_masks,
+    touched_tags,
+    view_tag,
+)
 from snowgate.policy.matching import (
     Access,
     Subject,
     accesses,
     applies,
     concerns,
+    grants,
     propagating,
 )
 from snowgate.policy.rules import NEVER_HELD, Allow, Deny, HoldFor, Mask, Policy
@@ -43,7 +52,11 @@ _MAX_REASONS = 3
 
 
 def judge(
-    policy: Policy, statement: Statement, subject: Subject, over: Collection[str] = ()
+    policy: Policy,
+    statement: Statement,
+    subject: Subject,
+    over: Collection[str] = (),
+    approved: Collection[str] | None = None,
 ) -> Verdict:
     """Judge one analysed statement for one reader.
 
@@ -54,6 +67,9 @@ def judge(
         statement: What it is and touches.
         subject: Who asks.
         over: Budgets that the statement is over. Those that ask people hold it, as a rule does.
+        approved: Tags that people agreed to show, of those that rules would unmask now: all other
+            masks stay, and nothing rests on what was not approved. None where nobody was asked
+            yet: the hold tells what would be shown, and its plan still hides it.
 
     Returns:
         The verdict. Allow and deny may be cached for the same statement, subject and policy until
@@ -62,9 +78,12 @@ def judge(
     if statement.refusal is not None:
         refusal = statement.refusal
         return _deny(policy, [Denial(refusal.rule, refusal.reason, refusal.remedy)])
-    verdict = _decide(policy, statement, subject, over)
+    verdict = _decide(policy, statement, subject, over, approved)
     if policy.shadows:
         verdict = replace(verdict, shadow=_shadow(policy, statement, subject))
+    if approved is not None:
+        # It is the answer to more than the statement.
+        verdict = replace(verdict, cacheable=False)
     if not policy.times:
         return verdict
     if subject.at_s is None:
@@ -73,11 +92,30 @@ def judge(
     return replace(verdict, valid_until_s=policy.next_change_s(subject.at_s))
 
 
+def foresee(policy: Policy, statement: Statement, subject: Subject) -> Verdict:
+    """As `judge`, with the masks of a held statement as they are once it is approved.
+
+    For people who read a policy: nothing is shown by such a verdict.
+    """
+    verdict = judge(policy, statement, subject)
+    if verdict.hold is None or not verdict.hold.unmask:
+        return verdict
+    return judge(policy, statement, subject, approved=verdict.hold.unmask)
+
+
 def _decide(
-    policy: Policy, statement: Statement, subject: Subject, over: Collection[str]
+    policy: Policy,
+    statement: Statement,
+    subject: Subject,
+    over: Collection[str],
+    approved: Collection[str] | None,
 ) -> Verdict:
-    views = {tag: view_tag(policy, tag, subject) for tag in touched_tags(statement)}
+    hidden = {tag: view_tag(policy, tag, subject) for tag in touched_tags(statement)}
     said = _ask_rules(policy, statement, subject)
+    lifted = _unmasked(statement, hidden, said)
+    if approved is not None:
+        lifted &= frozenset(approved)
+    views = hidden | dict.fromkeys(lifted, CLEAR)
     budgets = budgets_of(policy, statement, subject)
     asking = {one.name: one.over for one in budgets if one.over and one.name in over}
     holds = said.holds | asking
@@ -93,10 +131,10 @@ def _decide(
         refused = [no_rule(access) for access in said.silent]
     if refused:
         return _deny(policy, refused)
-    hold = _terms(holds) if holds else None
+    hold = _terms(holds, lifted) if holds else None
     if isinstance(hold, Denial):
         return _deny(policy, [hold])
-    seen = _see(statement, views)
+    seen = _see(statement, hidden if approved is None else views)
     reason = _asks(hold) if hold else ""
     if asking:
         reason = f"{_used_up(sorted(asking))}: {reason}"
@@ -127,6 +165,7 @@ class _Said:
         allows: Names of allow rules that apply.
         silent: Accesses on which no rule speaks.
         may_launder: Tags that applying rules let go where they are not tagged.
+        unmask: Tags that hold rules show in clear, whichever access they are read by.
     """
 
     denials: tuple[Denial, ...]
@@ -134,6 +173,7 @@ class _Said:
     allows: frozenset[str]
     silent: tuple[Access, ...]
     may_launder: frozenset[str]
+    unmask: frozenset[str]
 
 
 def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
@@ -142,6 +182,7 @@ def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
     allows: set[str] = set()
     silent: list[Access] = []
     launderable: list[set[str]] = []
+    unmasked: list[set[str]] = []
     for access in accesses(statement):
         speaking = [
             rule
@@ -151,6 +192,7 @@ def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
         if not speaking:
             silent.append(access)
         here: set[str] = set()
+        clear: set[str] = set()
         for rule in speaking:
             match rule.action:
                 case Deny(reason, remedy):
@@ -160,14 +202,35 @@ def _ask_rules(policy: Policy, statement: Statement, subject: Subject) -> _Said:
                 case HoldFor() as terms:
                     holds[rule.name] = terms
                     here |= rule.match.launders
+                    if terms.unmask and grants(rule, access, statement, subject):
+                        clear |= terms.unmask
                 case Allow(propagate):
                     allows.add(rule.name)
                     here |= touched_tags(statement) if propagate else rule.match.launders
         if access.kind is statement.kind:
             launderable.append(here)
-    # A rule that lets values into one table says nothing of the others written to.
+        unmasked.append(clear)
+    # A rule that lets values into one table says nothing of the others written to, and one that
+    # shows those of one table nothing of the others read.
     may_launder = frozenset(set.intersection(*launderable))
-    return _Said(tuple(refused), holds, frozenset(allows), tuple(silent), may_launder)
+    unmask = frozenset(set.intersection(*unmasked))
+    return _Said(tuple(refused), holds, frozenset(allows), tuple(silent), may_launder, unmask)
+
+
+def _unmasked(statement: Statement, views: dict[str, TagView], said: _Said) -> frozenset[str]:
+    """The tags that an approval would show, of those that are hidden from the reader.
+
+    Only of a query whose columns are all predicted: what it shows ends with its reply. A tag that
+    no rule masks for anybody stays void: to show it is not yet anybody's decision.
+    """
+    shows = statement.kind is StatementClass.SELECT and statement.query
+    if not shows or statement.columns is None or statement.unknown_sources:
+        return frozenset()
+    return frozenset(
+        tag
+        for tag, view in views.items()
+        if tag in said.unmask and not view.clear and UNMASKED_TAG not in view.rules
+    )
 
 
 def _shadow(policy: Policy, statement: Statement, subject: Subject) -> tuple[str, ...]:
@@ -184,7 +247,7 @@ def _shadow(policy: Policy, statement: Statement, subject: Subject) -> tuple[str
     )
 
 
-def _terms(holds: dict[str, HoldFor]) -> Hold | Denial:
+def _terms(holds: dict[str, HoldFor], unmask: Collection[str]) -> Hold | Denial:
     """Terms that satisfy every rule at once, so that none of them is softened by another."""
     approvers = frozenset.intersection(*(terms.approvers for terms in holds.values()))
     if not approvers:
@@ -194,6 +257,7 @@ def _terms(holds: dict[str, HoldFor]) -> Hold | Denial:
         approvers=tuple(sorted(approvers)),
         quorum=max(terms.quorum for terms in holds.values()),
         expires_s=min(terms.expires_s for terms in holds.values()),
+        unmask=tuple(sorted(unmask)),
     )
 
 
@@ -241,7 +305,11 @@ def _used_up(budgets: Sequence[str]) -> str:
 def _asks(hold: Hold) -> str:
     groups = " or ".join(f"`{group}`" for group in hold.approvers)
     people = "1 person" if hold.quorum == 1 else f"{hold.quorum} people"
-    return f"needs the approval of {people} of {groups} within {_spelt(hold.expires_s)}"
+    asks = f"needs the approval of {people} of {groups} within {_spelt(hold.expires_s)}"
+    if not hold.unmask:
+        return asks
+    tags = ", ".join(f"`{tag}`" for tag in hold.unmask)
+    return f"{asks}, and then shows {tags} in clear"
 
 
 def _spelt(seconds: float) -> str:

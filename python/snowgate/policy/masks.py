@@ -45,6 +45,10 @@ class PlannedMasks:
     rules: frozenset[str]
 
 
+# What the readers see whom no mask rule concerns.
+CLEAR = TagView(PASS)
+
+
 def touched_tags(statement: Statement) -> frozenset[str]:
     """Every tag that a verdict on a statement can depend on."""
     columns = statement.columns or ()

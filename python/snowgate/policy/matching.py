@@ -16,7 +16,7 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snowgate.model.identity import Principal
 from snowgate.model.statement import ObjectName, Statement, StatementClass
@@ -108,6 +108,18 @@ def applies(rule: Rule, access: Access, statement: Statement, subject: Subject) 
     sure = isinstance(rule.action, Allow)
     return _fits(rule.match, access, statement, subject, sure) and not any(
         _fits(exception, access, statement, subject, not sure) for exception in rule.exceptions
+    )
+
+
+def grants(rule: Rule, access: Access, statement: Statement, subject: Subject) -> bool:
+    """Whether a hold rule that applies to one access is sure enough of it to lift masks there.
+
+    A hold applies where it could; to show more, it must. Of its tags one is enough all the same:
+    which ones it shows, it says itself.
+    """
+    match = replace(rule.match, tags=frozenset())
+    return _fits(match, access, statement, subject, sure=True) and not any(
+        _fits(exception, access, statement, subject, sure=False) for exception in rule.exceptions
     )
 
 

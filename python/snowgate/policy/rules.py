@@ -118,11 +118,19 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class HoldFor:
-    """The statement waits for people."""
+    """The statement waits for people.
+
+    Attributes:
+        approvers: Groups that may decide.
+        quorum: How many people must.
+        expires_s: How long it waits.
+        unmask: Tags whose masks an approval lifts, for this one statement.
+    """
 
     approvers: frozenset[str]
     quorum: int
     expires_s: float
+    unmask: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +287,7 @@ def compile_policy(
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
     vetted = tuple(sorted(registry, key=lambda one: (one.kind.value, one.signature)))
     ordered_budgets = tuple(sorted(budgets, key=lambda budget: budget.name))
-    content = {"form": 3, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
+    content = {"form": 4, "tags": _plain(ordered_tags), "rules": _plain(ordered)}
     if ordered_sources:
         content["snowflake"] = _plain(ordered_sources)
     if vetted:
