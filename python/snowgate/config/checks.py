@@ -52,14 +52,19 @@ def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[
         for key in ("tag", "launders"):
             for index, tag in enumerate(getattr(match, key) or ()):
                 if tag not in shape.tags and tag not in known_tags:
-                    document.blame(
-                        (*where, key, index),
-                        f"no columns have the tag `{tag}`",
-                        suggest(tag, shape.tags) or "add it to `tags:`",
-                    )
+                    _blame_tag(document, (*where, key, index), tag, shape)
     for rule in shape.rules:
         if rule.mask is not None and rule.enforce:
             masked.update(rule.match.tag or ())
+    for where, tag in _unmasked(shape):
+        if tag not in shape.tags and tag not in known_tags:
+            _blame_tag(document, where, tag, shape)
+        elif tag not in masked:
+            document.warn(
+                where,
+                f"no enforced rule masks `{tag}`: its values stay void, approved or not",
+                f"add a rule that matches `tag: {tag}` with a `mask:`",
+            )
     for tag in shape.tags:
         if tag not in masked:
             document.warn(
@@ -68,6 +73,21 @@ def check_policy(document: Document, shape: PolicyShape, known_tags: Collection[
                 f"add a rule that matches `tag: {tag}` with a `mask:`",
             )
     _check_registry(document, shape)
+
+
+def _blame_tag(document: Document, where: Location, tag: str, shape: PolicyShape) -> None:
+    document.blame(
+        where,
+        f"no columns have the tag `{tag}`",
+        suggest(tag, shape.tags) or "add it to `tags:`",
+    )
+
+
+def _unmasked(shape: PolicyShape) -> Iterator[tuple[Location, str]]:
+    """The tags that approvals show in clear, with their locations."""
+    for at, rule in enumerate(shape.rules):
+        for index, tag in enumerate((rule.hold and rule.hold.unmask) or ()):
+            yield ("rules", at, "hold", "unmask", index), tag
 
 
 def _check_registry(document: Document, shape: PolicyShape) -> None:

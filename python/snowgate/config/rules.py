@@ -6,6 +6,7 @@ tag exist, may anybody give a group) is in `checks`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import (
@@ -239,6 +240,21 @@ class HoldShape(Shape):
         return HoldFor(frozenset(self.approvers), self.quorum, self.expires)
 
 
+class RuleHoldShape(HoldShape):
+    """The same, and which tags an approval shows in clear."""
+
+    unmask: Many[TagName] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        raise_all(empty_keys(self))
+        return self
+
+    def compiled(self) -> HoldFor:
+        """The terms as the policy takes them."""
+        return replace(super().compiled(), unmask=frozenset(self.unmask or ()))
+
+
 class LimitShape(Shape):
     """The largest result that a rule lets through."""
 
@@ -261,7 +277,7 @@ class RuleShape(Shape):
     exceptions: Many[MatchShape] = Field([], alias="except", validate_default=False)
     enforce: bool = True
     deny: Annotated[DenyShape | None, BeforeValidator(_deny)] = None
-    hold: HoldShape | None = None
+    hold: RuleHoldShape | None = None
     allow: Annotated[AllowShape | None, BeforeValidator(_allow), _ALLOW_SCHEMA] = None
     mask: Annotated[Mask | None, PlainValidator(_mask), _MASK_SCHEMA] = None
     limit: LimitShape | None = None

@@ -82,6 +82,19 @@ class _Linter:
                 "only `update` and `delete` change every row: the rule never applies",
                 "name one of these classes, or leave `unbounded:` out",
             )
+        if (
+            isinstance(rule.action, HoldFor)
+            and rule.action.unmask
+            and match.classes
+            and StatementClass.SELECT not in match.classes
+        ):
+            yield self._warn(
+                rule,
+                "never",
+                ("hold", "unmask"),
+                "only `select` shows columns: an approval unmasks nothing",
+                "name class `select`, or leave `unmask:` out",
+            )
         for role in sorted(self._unknown_roles(rule)):
             yield self._warn(
                 rule,

@@ -156,6 +156,12 @@ def test_editors_are_told_of_both() -> None:
             *(29, "budgets[0].over.hold", "must not be empty", "`approvers`"),
         ),
         (
+            with_budgets(
+                DAY.replace("500", "500, over: {hold: {approvers: data-platform, unmask: pii}}")
+            ),
+            *(29, "budgets[0].over.hold.unmask", "unknown key", ""),
+        ),
+        (
             with_budgets(DAY.replace("500", "500, over: {hold: {approvers: etl-writers}}")),
             *(29, "budgets[0].over.hold.approvers", "nobody could approve", ""),
         ),

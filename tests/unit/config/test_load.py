@@ -9,6 +9,7 @@ from snowgate.config import Config, config_schema, load_config, load_policy, pol
 from snowgate.errors import ConfigError
 from snowgate.identity.settings import Claim, RoleMapping
 from snowgate.model.statement import ObjectName
+from snowgate.policy import HoldFor
 
 Load = Callable[..., Config]
 
@@ -107,6 +108,27 @@ def test_a_tag_whose_only_mask_is_not_enforced_is_a_warning(load: Load) -> None:
     config = load(("mask: partial}", "mask: partial, enforce: false}"))
 
     assert "tags.pii: no enforced rule masks this tag" in config.warnings[0]
+
+
+def test_an_approval_may_show_tags(load: Load) -> None:
+    held = "hold: {approvers: data-platform"
+    config = load((held, held + ", unmask: pii"))
+
+    [rule] = [rule for rule in config.policy.rules if rule.name == "ddl"]
+    assert rule.action == HoldFor(frozenset({"data-platform"}), 1, 4 * 3600.0, frozenset({"pii"}))
+    assert config.warnings == ()
+
+
+def test_an_approval_of_a_tag_nobody_masks_is_a_warning(load: Load) -> None:
+    held = "hold: {approvers: data-platform"
+    config = load(
+        (held, held + ", unmask: pii"), ("mask: partial}", "mask: partial, enforce: false}")
+    )
+
+    assert any(
+        "rules[0].hold.unmask: no enforced rule masks `pii`: its values stay void" in warning
+        for warning in config.warnings
+    ), config.warnings
 
 
 def test_a_ci_rule_for_every_branch_is_a_warning(load: Load) -> None:

@@ -158,6 +158,25 @@ HOLD = "hold: {approvers: data-platform}"
             "no columns have the tag",
             "`pii`",
         ),
+        (
+            (HOLD, "hold: {approvers: data-platform, unmask: [pii, pi]}"),
+            25,
+            "rules[0].hold.unmask[1]",
+            "no columns have the tag `pi`",
+            "`pii`",
+        ),
+        (
+            (HOLD, "hold: {approvers: data-platform, unmask: []}"),
+            *(25, "rules[0].hold.unmask", "must not be empty", ""),
+        ),
+        (
+            (HOLD, "hold: {approvers: data-platform, unmask: }"),
+            *(25, "rules[0].hold.unmask", "must not be empty", "leave the key out"),
+        ),
+        (
+            (HOLD, "hold: {approvers: data-platform, unmasks: pii}"),
+            *(25, "rules[0].hold.unmasks", "unknown key", "did you mean `unmask`?"),
+        ),
         ((MASK, "match: {}, mask: void"), 26, "rules[1].match", "names its tags", "tag"),
         (
             ("{tag: pii, not", "{tag: pii, class: select, not"),

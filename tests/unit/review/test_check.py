@@ -137,6 +137,12 @@ def only(checked: Checked) -> Finding:
             5,
             "only `update` and `delete` change every row",
         ),
+        (
+            "  - {name: ask, match: {class: dml}, hold: {approvers: a, unmask: pii}}\n",
+            "never",
+            5,
+            "only `select` shows columns: an approval unmasks nothing",
+        ),
     ],
 )
 def test_a_rule_that_does_not_do_what_it_seems_to_is_a_warning(
@@ -172,6 +178,9 @@ def test_a_rule_that_does_not_do_what_it_seems_to_is_a_warning(
         # The narrower one lets less through.
         "  - {name: reads, match: {class: select}, allow: true}\n"
         "  - {name: few, match: {class: select, group: a}, allow: true, limit: {rows: 9}}\n",
+        # The narrower one shows what the wider one does not.
+        "  - {name: all, match: {class: select}, hold: {approvers: a}}\n"
+        "  - {name: pii, match: {class: select, tag: pii}, hold: {approvers: a, unmask: pii}}\n",
         # Approvers in common.
         "  - {name: ddl, match: {class: ddl}, hold: {approvers: [a, b]}}\n"
         "  - {name: drops, match: {class: drop}, hold: {approvers: b, quorum: 2}}\n",
