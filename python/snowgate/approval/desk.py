@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 import trio
 
 from snowgate.approval import state
-from snowgate.approval.evidence import Evidence, vote_fields
+from snowgate.approval.evidence import Evidence, unmask_fields, vote_fields
 from snowgate.approval.outcome import Ended, Released, Waiting, ended
 from snowgate.approval.quota import Quota
 from snowgate.approval.rules import objection, unsound
@@ -494,6 +494,7 @@ def _request_fields(approval: Approval) -> dict[str, object]:
         "approvers": list(held.approvers),
         "quorum": held.quorum,
         "expires_at_ms": round(approval.expires_at_s * 1000),
+        **unmask_fields(held),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from snowgate.model.approval import Approval, ApprovalState, Vote
+from snowgate.model.approval import Approval, ApprovalState, HeldStatement, Vote
 
 _ENDS = {
     state.value: state
@@ -35,7 +35,7 @@ class Evidence:
         """Take in one entry of kind `approval`."""
         event = fields.get("event")
         if event == "vote" and fields.get("accepted") is True:
-            self.votes[seq] = {name: fields.get(name) for name in _VOTE}
+            self.votes[seq] = {name: fields[name] for name in _VOTE if name in fields}
         elif isinstance(event, str) and self.end is None:
             self.end = _ENDS.get(event)
 
@@ -50,6 +50,8 @@ _VOTE = (
     "approval",
     "statement_digest",
     "context_digest",
+    "unmask",
+    "definitions",
     "person",
     "voter",
     "groups",
@@ -65,6 +67,7 @@ def vote_fields(approval: Approval, vote: Vote) -> dict[str, object]:
         "approval": approval.id,
         "statement_digest": approval.held.statement_digest,
         "context_digest": approval.held.context_digest,
+        **unmask_fields(approval.held),
         "person": vote.person,
         "voter": {"issuer": vote.issuer, "subject": vote.subject, "name": vote.name},
         "groups": list(vote.groups),
@@ -73,3 +76,10 @@ def vote_fields(approval: Approval, vote: Vote) -> dict[str, object]:
         # A whole number: a float may come back from another language with another last digit.
         "at_ms": round(vote.at_s * 1000),
     }
+
+
+def unmask_fields(held: HeldStatement) -> dict[str, object]:
+    """What an entry says of the tags that an approval shows; nothing where it shows none."""
+    if not held.unmask:
+        return {}
+    return {"unmask": list(held.unmask), "definitions": held.definitions}

@@ -56,6 +56,10 @@ def list_(
             head = "  ".join(str(approval[key]) for key in ("id", "state", "expires_at"))
             sys.stdout.write(f"{head}  {visible(str(approval['principal']))}\n")
             sys.stdout.write(f"  {visible(str(approval['sql']))}\n")
+            unmask = approval.get("unmask")
+            if isinstance(unmask, list) and unmask:
+                tags = ", ".join(map(str, unmask))
+                sys.stdout.write(f"  shows in clear once approved: {visible(tags)}\n")
     return 0
 
 

@@ -38,6 +38,7 @@ def view(approval: Approval) -> dict[str, Any]:
         "rules": list(held.rules),
         "approvers": list(held.approvers),
         "quorum": held.quorum,
+        "unmask": list(held.unmask),
         "requested_at": timestamp(approval.requested_at_s),
         "expires_at": timestamp(approval.expires_at_s),
         "statement_digest": held.statement_digest,

@@ -1,7 +1,9 @@
 """Answers what becomes of held statements: held, released once, or ended.
 
 A release is judged again first (F13, F14): the policy and the catalog may have changed since the
-request. Approval never widens anything: what it releases is masked by the verdict of now.
+request. Approval never widens anything: what it releases is masked by the verdict of now. A rule
+that unmasks makes the one exception, for the tags that were approved and that it still unmasks, of
+a query whose objects are what they were.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import Any
 
 from snowgate.approval.desk import ApprovalDesk
 from snowgate.approval.outcome import Ended, Released, Waiting, ended
-from snowgate.control.judging import Judge, denial
+from snowgate.control.judging import Approved, Judge, denial
 from snowgate.control.question import namespace_of, principal_of
 from snowgate.errors import ApprovalError, HoldRefused
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement
@@ -49,6 +51,8 @@ class Holding:
             approvers=tuple(str(group) for group in terms["approvers"]),
             quorum=int(terms["quorum"]),
             expires_s=float(terms["expires_s"]),
+            unmask=tuple(str(tag) for tag in terms.get("unmask") or ()),
+            definitions=str(terms.get("definitions") or ""),
         )
         try:
             approval = await self._desk.request(held)
@@ -70,8 +74,13 @@ class Holding:
         if approval.state is not ApprovalState.APPROVED:
             return _over(ended(approval))
         reference = str(question["reference"])
+        approved = Approved.by(approval)
         judged = await self._judge.now(
-            question["session"], namespace_of(question), approval.held.sql, reference
+            question["session"],
+            namespace_of(question),
+            approval.held.sql,
+            reference,
+            approved=approved,
         )
         if judged.passing:
             return {"wait": True}
@@ -84,7 +93,8 @@ class Holding:
         if isinstance(outcome, Waiting):
             return {"wait": True}
         if isinstance(outcome, Released):
-            return {"go": (await self._judge.release_approved(judged, reference)).fields()}
+            released = await self._judge.release_approved(judged, reference, approved)
+            return {"go": released.fields()}
         return _over(outcome)
 
     async def held(self, question: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
     look ──► what it is and what policy says now          changes nothing
     judge, release ──► and about to be forwarded: its tags are moved, what it changes is quarantined
 
+What people agreed to show in clear is known here by the reference of the statement, once it is
+released. Who asks by another one, for a reply that is there already, sees what needs no approval.
+
 Rule at the door: a verdict that lets a statement run carries the epoch in which the moved tags and
 the quarantine are in force, so that no other verdict of an older epoch is used beside it (F8, F16).
 """
@@ -20,6 +23,7 @@ import trio
 from snowgate.control.analysts import Analysed, Question
 from snowgate.control.counted import ValueHasher, budget_fields, compared_fields, limit_fields
 from snowgate.control.current import Current, Present
+from snowgate.control.definitions import definitions_digest
 from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine, affected
@@ -31,6 +35,7 @@ from snowgate.control.refusals import (
     REGISTRY_UNREAD,
 )
 from snowgate.errors import SnowgateError
+from snowgate.model.approval import Approval
 from snowgate.model.statement import (
     Namespace,
     ObjectName,
@@ -41,6 +46,7 @@ from snowgate.model.statement import (
 from snowgate.model.verdict import ColumnMask, Decision, MaskKind, Verdict
 from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
+from snowgate.sql.catalog import NOTHING
 from snowgate.sql.codec import Change
 
 log = logging.getLogger(__name__)
@@ -79,6 +85,27 @@ Confirm = Callable[[frozenset[ObjectName]], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """What people agreed to show in clear.
+
+    Attributes:
+        unmask: Tags.
+        definitions: Digest of the objects that the query stood on when it was asked for.
+    """
+
+    unmask: frozenset[str] = frozenset()
+    definitions: str = ""
+
+    @classmethod
+    def by(cls, approval: Approval) -> Approved:
+        """What an approval, if it is given, agrees to."""
+        return cls(frozenset(approval.held.unmask), approval.held.definitions)
+
+
+NOTHING_APPROVED = Approved()
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A statement, its verdict, and what was in force when both were made.
 
@@ -89,6 +116,7 @@ class Judged:
         own: What the session's temporary objects become.
         passing: It was refused for something that may be over in a moment.
         compared: What it compares with tagged columns, for the gate to count.
+        definitions: Digest of the objects it stands on, if an approval would unmask any of them.
     """
 
     statement: Statement
@@ -99,6 +127,7 @@ class Judged:
     own: Change = field(default_factory=Change, repr=False)
     passing: bool = False
     compared: Sequence[Mapping[str, Any]] = ()
+    definitions: str = ""
 
     @property
     def changes_catalog(self) -> bool:
@@ -144,6 +173,8 @@ class Judged:
                 "approvers": list(verdict.hold.approvers),
                 "quorum": verdict.hold.quorum,
                 "expires_s": verdict.hold.expires_s,
+                "unmask": list(verdict.hold.unmask),
+                "definitions": self.definitions,
             },
             "policy": verdict.policy_digest,
             "valid_until_s": verdict.valid_until_s,
@@ -207,20 +238,27 @@ class Judge:
         self._hasher = hasher
         self._confirm = confirm
         self._clock = clock
-        self._approved: dict[str, None] = {}
+        self._approved: dict[str, Approved] = {}
 
     async def judge(self, question: dict[str, Any]) -> Mapping[str, Any]:
         """Judge one statement for one session.
 
         With `run`, the statement is to be forwarded; without it, its reply is there already, or its
-        result is fetched again. A template is not forwarded itself: nothing is moved for it.
+        result is fetched again. A template is not forwarded itself: nothing is moved for it, and
+        nobody approves it.
         """
         session, namespace = question["session"], namespace_of(question)
         reference, run = str(question["reference"]), bool(question["run"])
         binds = [str(kind) for kind in question["binds"]]
         sql = str(question["sql"])
         over = [str(budget) for budget in question["over"]]
-        judged = await self.now(session, namespace, sql, reference, binds, run=run, over=over)
+        approved = None
+        if not question.get("template"):
+            # A reply that is there already waits for nobody.
+            approved = self._approved.get(reference, None if run else NOTHING_APPROVED)
+        judged = await self.now(
+            session, namespace, sql, reference, binds, run=run, over=over, approved=approved
+        )
         allowed = judged.verdict.decision is Decision.ALLOW
         held = judged.verdict.decision is Decision.HOLD and reference in self._approved
         if (allowed or held) and not question.get("template"):
@@ -238,6 +276,7 @@ class Judge:
         sql: str,
         binds: Sequence[str] | None = None,
         over: Sequence[str] = (),
+        approved: Approved | None = None,
     ) -> Judged:
         """Judge a text as of now, for a session as the gate describes it. Changes nothing.
 
@@ -247,6 +286,7 @@ class Judge:
             sql: The exact text.
             binds: Types of its binds, or None if not told.
             over: Budgets that it is over.
+            approved: What people agreed to show; None where it is still to be asked.
         """
         subject = subject_of(dict(session), self._clock())
         if not self._current.tried.is_set():
@@ -263,7 +303,11 @@ class Judge:
         present, found = analysed.present, analysed.result
         if isinstance(found, Refusal):
             return _refused(present, subject, found)
-        verdict = judge(present.policy, found.statement, subject, over)
+        agreed = None if approved is None else _agreed(approved, found.statement, present, own)
+        verdict = judge(present.policy, found.statement, subject, over, agreed)
+        definitions = ""
+        if verdict.hold is not None and verdict.hold.unmask:
+            definitions = _definitions(found.statement, present, own)
         compared = compared_fields(found.statement, verdict, self._hasher)
         return Judged(
             found.statement,
@@ -273,6 +317,7 @@ class Judge:
             asker,
             found.own,
             compared=compared,
+            definitions=definitions,
         )
 
     async def now(
@@ -285,6 +330,7 @@ class Judge:
         *,
         run: bool = True,
         over: Sequence[str] = (),
+        approved: Approved | None = None,
     ) -> Judged:
         """As `look`; what touches an object in quarantine waits for a moment, and is then denied.
 
@@ -299,10 +345,11 @@ class Judge:
             run: Whether it is to be forwarded. The reply of what has run is shown if it has no rows
                 of data.
             over: Budgets that it is over.
+            approved: As in `look`.
         """
         until_s, readings = trio.current_time() + QUARANTINE_WAIT_S, 0
         while True:
-            judged = await self.look(session, namespace, sql, binds, over)
+            judged = await self.look(session, namespace, sql, binds, over, approved)
             if judged.verdict.decision is Decision.DENY or not (run or judged.statement.query):
                 return judged
             names = judged.touched | judged.change.names
@@ -391,15 +438,28 @@ class Judge:
         elif run and not judged.own.empty:
             self._overlays.begin(judged.session, reference, judged.own)
 
-    async def release_approved(self, judged: Judged, reference: str) -> Judged:
+    async def release_approved(self, judged: Judged, reference: str, approved: Approved) -> Judged:
         """As `release`, for a statement whose approval was consumed.
 
         Should its verdict be overtaken before it is sent, it is released again when judged again.
         """
-        self._approved[reference] = None
+        self._approved[reference] = approved
         if len(self._approved) > MAX_APPROVED:
             del self._approved[next(iter(self._approved))]
         return await self.release(judged, reference)
+
+
+def _agreed(
+    approved: Approved, statement: Statement, present: Present, own: Change
+) -> frozenset[str]:
+    """The tags that people agreed to show: none once the query stands on other objects."""
+    if not approved.unmask or approved.definitions != _definitions(statement, present, own):
+        return frozenset()
+    return approved.unmask
+
+
+def _definitions(statement: Statement, present: Present, own: Change) -> str:
+    return definitions_digest(statement, own.onto(present.catalog or NOTHING))
 
 
 def _refused(

@@ -68,6 +68,9 @@ class HeldStatement:
         approvers: Groups that may decide.
         quorum: Distinct approving persons needed.
         expires_s: Seconds from request to expiry.
+        unmask: Tags that it shows in clear once approved, sorted.
+        definitions: SHA-256, hex, of the objects behind it, where it unmasks: another one at the
+            release unmasks nothing.
     """
 
     session: str
@@ -87,6 +90,8 @@ class HeldStatement:
     approvers: tuple[str, ...]
     quorum: int
     expires_s: float
+    unmask: tuple[str, ...] = ()
+    definitions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

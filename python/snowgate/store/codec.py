@@ -1,4 +1,8 @@
-"""Approvals as JSON objects and back. Names are those of the dataclasses."""
+"""Approvals as JSON objects and back. Names are those of the dataclasses.
+
+What an approval unmasks is left out where that is nothing: a row of before there was such a thing
+is written as it was, and a program of before refuses one that it would not understand.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ def encode(approval: Approval) -> dict[str, object]:
     """An approval as a JSON object; equal approvals give equal objects."""
     body = dataclasses.asdict(approval)
     body["state"] = approval.state.value
+    if not approval.held.unmask:
+        del body["held"]["unmask"], body["held"]["definitions"]
     return body
 
 
@@ -29,7 +35,10 @@ def decode(body: dict[str, object]) -> Approval:
         held = dict(fields["held"])
         principal = _with_tuples(held["principal"], "triggered_by")
         held["principal"] = Principal(**principal)
-        fields["held"] = HeldStatement(**_with_tuples(held, "groups", "rules", "approvers"))
+        held.setdefault("unmask", ())
+        fields["held"] = HeldStatement(
+            **_with_tuples(held, "groups", "rules", "approvers", "unmask")
+        )
         fields["votes"] = tuple(Vote(**_with_tuples(vote, "groups")) for vote in fields["votes"])
         fields["state"] = ApprovalState(fields["state"])
         return Approval(**fields)

@@ -75,6 +75,8 @@ pub(crate) async fn intent(
         Some(plan) => fields.list("masks", plan),
         None => fields.put("masks", ()),
     };
+    let unmask = if approval.is_some() { verdict.unmasked() } else { &[] };
+    let fields = if unmask.is_empty() { fields } else { fields.list("unmask", unmask) };
     let names: Vec<&str> = verdict.budgets.iter().map(|budget| budget.name.as_str()).collect();
     let mut fields = if names.is_empty() { fields } else { fields.list("budgets", &names) };
     let subject = principal.key();

@@ -13,7 +13,8 @@
 //!   while a client waits (F13).
 //! - It is asked with the session's place held: the context that the approval is compared with is the
 //!   one the statement then runs in.
-//! - Approval never removes a mask: the released verdict carries its plan (F12).
+//! - Approval never removes a mask: the released verdict carries its plan (F12). It is that plan which
+//!   shows in clear what a rule unmasks; judged again it may show less, and never another tag.
 
 use std::{sync::Arc, time::Duration};
 
@@ -205,6 +206,7 @@ impl Waiting<'_> {
         let (state, session) = (&job.state, &job.statement.session);
         let rule = |verdict: &Verdict| verdict.hold.as_ref().map(|terms| terms.rule.clone());
         let held_by = rule(&released);
+        let shown = released.unmasked().to_vec();
         let mut verdict = released;
         let mut order = Some(order);
         for _ in 0..MAX_ATTEMPTS {
@@ -213,7 +215,8 @@ impl Waiting<'_> {
             }
             let other_rule = verdict.decision == Decision::Hold && rule(&verdict) != held_by;
             let barrier_now = verdict.barrier && !self.barrier;
-            if place.unknown || barrier_now || other_rule {
+            let shows_more = verdict.unmasked().iter().any(|tag| !shown.contains(tag));
+            if place.unknown || barrier_now || other_rule || shows_more {
                 break;
             }
             if judge::still_good(state, &verdict)

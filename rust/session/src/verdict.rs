@@ -45,6 +45,12 @@ pub struct HoldTerms {
     /// Life of the request, in seconds.
     #[serde(default)]
     pub expires_s: f64,
+    /// Tags that an approval shows in clear; of a released statement, those that it does show.
+    #[serde(default)]
+    pub unmask: Vec<String>,
+    /// Digest of the objects behind it, where it unmasks: the control plane compares it.
+    #[serde(default)]
+    pub definitions: String,
 }
 
 /// The most of something that a rule lets through in one result.
@@ -189,6 +195,11 @@ impl Verdict {
     /// Whether it may be used at `now_s`.
     pub fn valid_at(&self, now_s: f64) -> bool {
         self.valid_until_s.is_none_or(|end| now_s < end)
+    }
+
+    /// Tags that its hold shows in clear.
+    pub fn unmasked(&self) -> &[String] {
+        self.hold.as_ref().map_or(&[], |terms| &terms.unmask)
     }
 
     /// Whether a result under it is passed on as it came.

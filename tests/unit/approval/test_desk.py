@@ -595,6 +595,62 @@ async def test_votes_are_not_believed_without_the_ledger(
     assert isinstance(await ask(world), Ended)
 
 
+async def test_what_would_be_shown_in_clear_is_in_the_ledger_with_each_vote(
+    world: World, statement: HeldStatement, person: Voters
+) -> None:
+    await world.desk.request(replace(statement, unmask=("pii",), definitions="d"))
+    await approve(world, person("bob"))
+    await world.desk.request(replace(statement, query_id="q2"))
+    await approve(world, person("bob"), "a2")
+
+    told = [
+        (entry["approval"], entry["event"], entry.get("unmask"), entry.get("definitions"))
+        for entry in world.ledger.entries
+        if entry["event"] in ("requested", "vote")
+    ]
+    assert told == [
+        ("a1", "requested", ["pii"], "d"),
+        ("a1", "vote", ["pii"], "d"),
+        ("a2", "requested", None, None),
+        ("a2", "vote", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", [{"unmask": ("cards", "pii")}, {"unmask": ()}, {"definitions": "other"}]
+)
+async def test_f7_a_vote_is_for_what_it_was_asked_to_show(
+    autojump_clock: Clock,
+    world: World,
+    statement: HeldStatement,
+    person: Voters,
+    change: dict[str, Any],
+) -> None:
+    await world.desk.request(replace(statement, unmask=("pii",), definitions="d"))
+    await approve(world, person("bob"))
+    row = world.store.rows["a1"]
+    world.store.rows["a1"] = replace(row, held=replace(row.held, **change))
+    await world.restart()
+
+    answer = await ask(world)
+
+    assert isinstance(answer, Ended)
+    assert state_of(world) is ApprovalState.ABANDONED
+
+
+async def test_an_approval_that_shows_tags_survives_a_restart(
+    autojump_clock: Clock, world: World, statement: HeldStatement, person: Voters
+) -> None:
+    await world.desk.request(replace(statement, unmask=("pii",), definitions="d"))
+    await approve(world, person("bob"))
+    await world.restart()
+
+    answer = await ask(world)
+
+    assert isinstance(answer, Released)
+    assert answer.approval.held.unmask == ("pii",)
+
+
 async def test_the_request_in_the_ledger_has_the_exact_text_under_its_owner_s_key(
     world: World, statement: HeldStatement
 ) -> None:

@@ -155,6 +155,18 @@ async def test_an_approver_sees_exactly_what_would_run(world: World) -> None:
     assert (await world.get()).json() == {"approvals": [shown], "left_off": 0}
 
 
+async def test_an_approver_sees_what_would_be_shown_in_clear(world: World) -> None:
+    plain = await world.desk.request(statement())
+    clear = await world.desk.request(replace(statement("q2"), unmask=("cards", "pii")))
+
+    listed = (await world.get()).json()["approvals"]
+
+    assert [(one["id"], one["unmask"]) for one in listed] == [
+        (clear.id, ["cards", "pii"]),
+        (plain.id, []),
+    ]
+
+
 async def test_an_approval_over_http_releases_the_statement(world: World) -> None:
     approval = await world.desk.request(statement())
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from snowgate.approval.outcome import Ended, Released, Waiting
 from snowgate.config import Catalog as CatalogSettings
 from snowgate.config import Credential
 from snowgate.control.analysts import Analysed, Question
 from snowgate.control.counted import ValueHasher
 from snowgate.control.current import Current
 from snowgate.control.workers import Worker, WorkerLost
-from snowgate.errors import LedgerError, StoreError, UpstreamError
+from snowgate.errors import LedgerError, SnowgateError, StoreError, UpstreamError
+from snowgate.model.approval import Approval, ApprovalState, HeldStatement
 from snowgate.model.ports import EntryText
 from snowgate.model.routine import Overload, RoutineKind
 from snowgate.model.statement import Namespace, ObjectName, Refusal, Statement, StatementClass
@@ -301,6 +303,52 @@ class Ledger:
             raise LedgerError("disk full")
         self.entries.append((kind, fields))
         return len(self.entries) - 1
+
+
+@dataclass
+class Desk:
+    """The desk, which knows one approval in a state that the test sets."""
+
+    approval: Approval | None = None
+    refusal: SnowgateError | None = None
+    requested: list[HeldStatement] = field(default_factory=list)
+    told: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def request(self, statement: HeldStatement) -> Approval:
+        await trio.lowlevel.checkpoint()
+        self.requested.append(statement)
+        if self.refusal is not None:
+            raise self.refusal
+        self.approval = Approval("a-1", statement, ApprovalState.PENDING, 0.0, 3600.0)
+        return self.approval
+
+    async def find(self, query_id: str) -> Approval | None:
+        await trio.lowlevel.checkpoint()
+        return self.approval
+
+    def seen(self, query_id: str) -> None:
+        self.told.append(("seen", query_id))
+
+    async def consume(
+        self, query_id: str, statement_digest: str, context_digest: str
+    ) -> Waiting | Released | Ended:
+        await trio.lowlevel.checkpoint()
+        self.told.append(("consume", query_id, statement_digest, context_digest))
+        assert self.approval is not None
+        self.turn(ApprovalState.CONSUMED)
+        return Released(self.approval)
+
+    async def abandon(self, query_id: str, why: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.told.append(("abandon", query_id))
+
+    async def cancel(self, query_id: str, why: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.told.append(("cancel", query_id, why))
+
+    def turn(self, state: ApprovalState) -> None:
+        assert self.approval is not None
+        self.approval = replace(self.approval, state=state)
 
 
 class Workers:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import trio
 from trio.testing import MockClock
 
-from snowgate.approval.outcome import Ended, Released, Waiting, ended
+from snowgate.approval.outcome import ended
 from snowgate.control.current import Current
 from snowgate.control.holding import Holding
 from snowgate.control.judging import Judge
@@ -18,13 +17,14 @@ from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
 from snowgate.control.refusals import TOO_MANY
 from snowgate.errors import ApprovalError, HoldRefused, SnowgateError
-from snowgate.model.approval import Approval, ApprovalState, HeldStatement
+from snowgate.model.approval import ApprovalState
 from snowgate.policy.rules import Deny, Match, Rule
 
 from .doubles import (
     DDL,
     HASHER,
     HOLD_DDL,
+    Desk,
     InProcess,
     Labelled,
     Refusing,
@@ -37,52 +37,6 @@ from .doubles import (
 
 SQL = "drop table t"
 NO_DDL = Rule("frozen", Match(classes=DDL), Deny("nothing changes now", "wait"))
-
-
-@dataclass
-class Desk:
-    """The desk, which knows one approval in a state that the test sets."""
-
-    approval: Approval | None = None
-    refusal: SnowgateError | None = None
-    requested: list[HeldStatement] = field(default_factory=list)
-    told: list[tuple[str, ...]] = field(default_factory=list)
-
-    async def request(self, statement: HeldStatement) -> Approval:
-        await trio.lowlevel.checkpoint()
-        self.requested.append(statement)
-        if self.refusal is not None:
-            raise self.refusal
-        self.approval = Approval("a-1", statement, ApprovalState.PENDING, 0.0, 3600.0)
-        return self.approval
-
-    async def find(self, query_id: str) -> Approval | None:
-        await trio.lowlevel.checkpoint()
-        return self.approval
-
-    def seen(self, query_id: str) -> None:
-        self.told.append(("seen", query_id))
-
-    async def consume(
-        self, query_id: str, statement_digest: str, context_digest: str
-    ) -> Waiting | Released | Ended:
-        await trio.lowlevel.checkpoint()
-        self.told.append(("consume", query_id, statement_digest, context_digest))
-        assert self.approval is not None
-        self.turn(ApprovalState.CONSUMED)
-        return Released(self.approval)
-
-    async def abandon(self, query_id: str, why: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self.told.append(("abandon", query_id))
-
-    async def cancel(self, query_id: str, why: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self.told.append(("cancel", query_id, why))
-
-    def turn(self, state: ApprovalState) -> None:
-        assert self.approval is not None
-        self.approval = replace(self.approval, state=state)
 
 
 @dataclass

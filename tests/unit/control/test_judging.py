@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snowgate.control.current import Current
-from snowgate.control.judging import QUARANTINE_WAIT_S, START_WAIT_S, Judge
+from snowgate.control.judging import QUARANTINE_WAIT_S, START_WAIT_S, Approved, Judge
 from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
@@ -335,7 +335,7 @@ async def test_an_approved_ddl_is_released_in_the_epoch_of_its_quarantine(
     one = court(session, HOLD_DDL)
     judged = await one.judge.now(session, HERE, "drop table t", "r-1")
 
-    released = await one.judge.release_approved(judged, "r-1")
+    released = await one.judge.release_approved(judged, "r-1", Approved())
 
     assert released.fields()["epoch"] == one.now.epoch
     assert one.quarantine.blocks("r-2", {name("T")})
@@ -348,7 +348,7 @@ async def test_an_approved_ddl_that_is_overtaken_is_released_again(
     one = court(session, HOLD_DDL)
     judged = await one.judge.now(session, HERE, "drop table t", "r-1")
     one.now.replace_catalog(CRM.replacing({}))
-    await one.judge.release_approved(judged, "r-1")
+    await one.judge.release_approved(judged, "r-1", Approved())
     assert not one.quarantine.names
 
     answer = await one.settled("drop table t", "r-1")

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import orjson
 import pytest
 
 from snowgate.errors import StoreError
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement, Vote
 from snowgate.model.identity import Principal
 from snowgate.store import LedgerHead, Store
+from snowgate.store.codec import decode, encode
 
 KEY = bytes(range(32))
 
@@ -77,6 +79,29 @@ def test_an_approval_comes_back_as_it_was(path: Path) -> None:
         assert [a.id for a in store.approvals.list_all()] == ["a2", "a1"]
         assert store.approvals.get("nobody") is None
         assert store.approvals.find_by_query("nobody") is None
+
+
+def test_what_an_approval_unmasks_comes_back(path: Path) -> None:
+    plain = approval(1)
+    clear = dataclasses.replace(
+        plain, held=dataclasses.replace(plain.held, unmask=("cards", "pii"), definitions="d")
+    )
+    with Store.open(path, KEY) as store:
+        store.approvals.insert(clear)
+
+    with Store.open(path, KEY) as store:
+        assert store.approvals.get("a1") == clear
+        assert store.approvals.replace(clear, voted(clear))
+
+
+def test_a_row_of_before_there_was_unmask_is_written_as_it_was() -> None:
+    """An approval that waits while the program is replaced can still be decided."""
+    body = encode(approval(1))
+
+    held = body["held"]
+    assert isinstance(held, dict)
+    assert not {"unmask", "definitions"} & held.keys()
+    assert decode(orjson.loads(orjson.dumps(body))) == approval(1)
 
 
 def test_a_stale_swap_changes_nothing(path: Path) -> None:

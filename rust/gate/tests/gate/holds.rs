@@ -81,6 +81,81 @@ fn an_approval_never_removes_a_mask() {
     assert_eq!(answer.json["data"]["rowset"], json!([["***"]]));
 }
 
+const EMAILS: &str = "select email from customers";
+
+/// A verdict on [`EMAILS`] whose approval shows these tags; its plan shows the column as `mask`.
+fn unmasking(question: &Value, mask: &str, unmask: &[&str]) -> Value {
+    showing(plane::hold(question), mask, unmask)
+}
+
+fn showing(mut verdict: Value, mask: &str, unmask: &[&str]) -> Value {
+    verdict["class"] = json!("select");
+    verdict["barrier"] = json!(false);
+    verdict["plan"] = json!([{"name": "EMAIL", "mask": mask, "tags": ["pii"]}]);
+    verdict["hold"]["unmask"] = json!(unmask);
+    verdict["hold"]["definitions"] = json!("d");
+    verdict
+}
+
+/// A statement that waits for an approval to show `pii`, and its poll once that is given.
+fn approved_to_show(rig: &Rig) -> (Client, String) {
+    rig.plane.judge(|question| unmasking(question, "redact", &["pii"]));
+    let client = rig.login("job");
+    rig.snowflake.on(EMAILS, Act::Json(rows(7, &["EMAIL"], &json!([["canary@example.com"]]))));
+    let query_id = rig.block(client.query(EMAILS)).query_id();
+    rig.plane.decide(&query_id, "approved");
+    (client, query_id)
+}
+
+#[test]
+fn what_an_approval_shows_is_told_in_the_request_and_in_the_intent() {
+    let rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    let (client, query_id) = approved_to_show(&rig);
+    let asked = rig.plane.asked("hold")[0].clone();
+    let released = showing(asked["verdict"].clone(), "pass", &["pii"]);
+    rig.plane.on("consume", json!({"go": released}));
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(asked["verdict"]["hold"]["unmask"], json!(["pii"]));
+    assert_eq!(asked["verdict"]["hold"]["definitions"], "d");
+    assert_eq!(answer.json["data"]["rowset"], json!([["canary@example.com"]]));
+    let intent = &rig.intents()[0];
+    assert_eq!(intent["unmask"], json!(["pii"]));
+    assert_eq!(intent["approval"], "approval-1");
+    assert_eq!(intent["masks"][0]["mask"], "pass");
+}
+
+#[test]
+fn what_the_release_masks_is_masked_whatever_was_approved() {
+    let rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    let (client, query_id) = approved_to_show(&rig);
+    let asked = rig.plane.asked("hold")[0].clone();
+    rig.plane.on("consume", json!({"go": showing(asked["verdict"].clone(), "redact", &[])}));
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(answer.json["data"]["rowset"], json!([["***"]]));
+    assert!(rig.intents()[0].get("unmask").is_none());
+}
+
+#[test]
+fn a_released_statement_that_is_judged_again_shows_no_other_tag() {
+    let rig = Rig::with_limits(json!({"poll_hold_s": 0.3}));
+    let (client, query_id) = approved_to_show(&rig);
+    let asked = rig.plane.asked("hold")[0].clone();
+    // Its epoch is over: it is judged again before it is sent.
+    let mut released = showing(asked["verdict"].clone(), "redact", &[]);
+    released["epoch"] = json!(0);
+    rig.plane.on("consume", json!({"go": released}));
+    rig.plane.judge(|question| unmasking(question, "pass", &["pii"]));
+
+    let answer = rig.block(poll_to_the_end(&client, &query_id));
+
+    assert_eq!(answer.code(), "000604", "{}", answer.message());
+    assert!(rig.snowflake.ran(EMAILS).is_empty());
+}
+
 #[test]
 fn a_denied_approval_ends_the_statement_in_the_approvers_words() {
     let (rig, client, _, query_id) = held();
