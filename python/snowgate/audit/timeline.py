@@ -75,7 +75,8 @@ def _statement(statement: Statement) -> Iterator[str]:
         rules = _some("by", _names(intent.fields, "rules"))
         role = _some("as", _said(intent.fields, "role"))
         via = _some("of the gateway:", _said(intent.fields, "purpose"))
-        yield _line(intent, _said(intent.fields, "class"), _join(decision, rules, role, via))
+        words = _join(decision, rules, role, via)
+        yield _line(intent, _said(intent.fields, "class"), words + _clear(intent.fields))
         # What was approved is what ran: its text stands above.
         if not intent.texts or not any(_covers(a, intent) for a in statement.approvals):
             yield from _texts(intent)
@@ -132,15 +133,22 @@ def _approval(entry: StoredEntry) -> str:
     if event == "requested":
         held = _some("held by", _names(fields, "rules"))
         quorum = _counted(fields, "quorum", "of")
-        return _join(held + ",", "needs", quorum, _names(fields, "approvers"))
+        words = _join(held + ",", "needs", quorum, _names(fields, "approvers"))
+        return words + _clear(fields)
     if event == "vote":
         voter = fields.get("voter")
         name = _said(voter, "name") if isinstance(voter, Mapping) else ""
         if fields.get("accepted") is not True:
             return _join("refused, by", name + ":", _said(fields, "refusal"))
         side = "for, by" if fields.get("approve") is True else "against, by"
-        return _join(side, name, _quoted(fields, "reason"))
+        return _join(side, name, _quoted(fields, "reason")) + _clear(fields)
     return _join(_some("approval", _said(fields, "approval")), _some(":", _said(fields, "why")))
+
+
+def _clear(fields: Mapping[str, object]) -> str:
+    """The tags that an approval shows in clear."""
+    tags = _names(fields, "unmask")
+    return f", {tags} in clear" if tags else ""
 
 
 def _login(entry: StoredEntry) -> str:

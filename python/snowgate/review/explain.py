@@ -9,7 +9,7 @@ from typing import Any
 
 from snowgate.model.statement import Namespace, Statement
 from snowgate.model.verdict import Verdict
-from snowgate.policy import Allow, Deny, HoldFor, Mask, Match, Rule, Subject, judge
+from snowgate.policy import Allow, Deny, HoldFor, Mask, Match, Rule, Subject, foresee
 from snowgate.policy.builtin import RESERVED
 from snowgate.policy.matching import ANYWHERE, Access
 from snowgate.policy.readings import Reading, readings
@@ -25,7 +25,7 @@ class Explanation:
     Attributes:
         statement: What was asked.
         subject: Who asked.
-        verdict: What the gateway would answer.
+        verdict: What the gateway would answer; of a hold, with the masks of once it is approved.
         readings: What each rule says of each access; none where the analysis refuses.
     """
 
@@ -62,6 +62,7 @@ class Explanation:
                 "approvers": list(hold.approvers),
                 "quorum": hold.quorum,
                 "expires_s": hold.expires_s,
+                "unmask": list(hold.unmask),
             },
             "limit": asdict(verdict.limit),
             "budgets": [asdict(budget) for budget in verdict.budgets],
@@ -103,7 +104,7 @@ def explain(
     catalog = setting.catalog
     here = namespace or Namespace(catalog.database, catalog.schema)
     statement = analyse(sql, here, catalog, role=subject.role)
-    verdict = judge(setting.policy, statement, subject)
+    verdict = foresee(setting.policy, statement, subject)
     read = () if statement.refusal else readings(setting.policy, statement, subject)
     return Explanation(statement, subject, verdict, read)
 
@@ -115,8 +116,9 @@ def action_word(rule: Rule) -> str:
             return "allow, tags propagate" if propagate else "allow"
         case Deny():
             return "deny"
-        case HoldFor(approvers, quorum):
-            return f"hold for {quorum} of {_listed(sorted(approvers))}"
+        case HoldFor(approvers, quorum, _, unmask):
+            shows = f", unmasks {_listed(sorted(unmask))}" if unmask else ""
+            return f"hold for {quorum} of {_listed(sorted(approvers))}{shows}"
         case Mask(kind, first, last):
             keeps = f" [{first}, {last}]" if first or last else ""
             return f"mask {kind.value}{keeps}"

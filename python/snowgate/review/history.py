@@ -253,7 +253,14 @@ def _answer(kind: str, fields: Mapping[str, Any]) -> Answer:
     if kind == "denial":
         return Answer("deny")
     if kind == "approval":
-        return Answer("hold", hold_detail(_texts(fields.get("approvers")), fields.get("quorum")))
+        return Answer(
+            "hold",
+            hold_detail(
+                _texts(fields.get("approvers")),
+                fields.get("quorum"),
+                _texts(fields.get("unmask")),
+            ),
+        )
     if fields.get("void_all") is True:
         return Answer("mask", ("every column void",))
     columns = fields.get("masks") or ()
@@ -267,9 +274,12 @@ def _answer(kind: str, fields: Mapping[str, Any]) -> Answer:
     return Answer("mask" if masked else "allow", masked)
 
 
-def hold_detail(approvers: tuple[str, ...], quorum: object) -> tuple[str, ...]:
+def hold_detail(
+    approvers: tuple[str, ...], quorum: object, unmask: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """The terms of a hold."""
-    return (f"{quorum} of {', '.join(sorted(approvers))}",)
+    asked = f"{quorum} of {', '.join(sorted(approvers))}"
+    return (asked, f"shows {', '.join(sorted(unmask))} in clear") if unmask else (asked,)
 
 
 def column_detail(at: int, name: object, mask: str) -> str:

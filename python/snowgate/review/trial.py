@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from snowgate.model.statement import Namespace, Statement
 from snowgate.model.verdict import Verdict
-from snowgate.policy import Subject, judge
+from snowgate.policy import Subject, foresee
 from snowgate.review.report import masked_of, names, objects_of, strictness, word_of
 from snowgate.review.setting import Setting
 from snowgate.sql.session import analyse_session
@@ -18,7 +18,8 @@ class Trial:
     """A judged session.
 
     Attributes:
-        judged: Statements with their verdicts, in order; at least one.
+        judged: Statements with their verdicts, in order; at least one. The masks of a held one are
+            those of once it is approved.
     """
 
     judged: tuple[tuple[Statement, Verdict], ...]
@@ -63,4 +64,4 @@ def try_session(
         namespace: Where names resolve at the start; the catalog's own by default.
     """
     analysed = analyse_session(texts, setting.catalog, role=subject.role, namespace=namespace)
-    return Trial(tuple((each, judge(setting.policy, each, subject)) for each in analysed))
+    return Trial(tuple((each, foresee(setting.policy, each, subject)) for each in analysed))

@@ -189,7 +189,8 @@ def answer_of(verdict: Verdict) -> Answer:
     """A verdict in the form in which the past is told."""
     word = word_of(verdict)
     if word == "hold" and verdict.hold is not None:
-        return Answer(word, hold_detail(verdict.hold.approvers, verdict.hold.quorum))
+        hold = verdict.hold
+        return Answer(word, hold_detail(hold.approvers, hold.quorum, hold.unmask))
     if word != "mask":
         return Answer(word)
     if verdict.void_all:

@@ -167,6 +167,24 @@ def test_hostile_text_cannot_act_or_pass_for_a_line(book: Book) -> None:
     assert not any(line.startswith(forged) for line in lines)
 
 
+def test_what_an_approval_showed_in_clear_is_told_with_who_agreed(book: Book) -> None:
+    held = {"approval": "a1", "query_id": "q1", "session": SESSION, "unmask": ["pii", "cards"]}
+    requested = {"event": "requested", "rules": ["glass"], "quorum": 1, "approvers": ["people"]}
+    book.write("approval", {"sql": "SELECT email FROM t"}, **requested, **held)
+    voter = {"name": "Dana"}
+    book.write("approval", event="vote", accepted=True, approve=True, voter=voter, **held)
+    book.write(
+        "intent", session=SESSION, query_id="q1", decision="hold", rules=["glass"], unmask=["pii"]
+    )
+    book.close()
+
+    told = [*timeline(book)]
+
+    assert any("needs 1 of people, pii, cards in clear" in line for line in told), told
+    assert any("for, by Dana, pii, cards in clear" in line for line in told)
+    assert any("approved by glass, pii in clear" in line for line in told)
+
+
 def test_a_held_statement_is_shown_when_it_is_asked_for_and_not_again_if_it_runs_unchanged(
     book: Book,
 ) -> None:
