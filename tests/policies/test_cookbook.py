@@ -60,7 +60,10 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", page.read_text()):
         other = (page.parent / target).resolve() if target else page
         assert other.exists(), target
-        titles = {title.strip("`").lower() for title in HEADING.findall(other.read_text())}
+        titles = {
+            title.strip("`").lower().replace(" ", "-")
+            for title in HEADING.findall(other.read_text())
+        }
         assert not anchor or anchor in titles, anchor
 
 
