@@ -43,7 +43,7 @@ from snowgate.model.statement import (
     Statement,
     StatementClass,
 )
-from snowgate.model.verdict import ColumnMask, Decision, MaskKind, Verdict
+from snowgate.model.verdict import ColumnMask, Decision, Hold, MaskKind, Verdict
 from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
 from snowgate.sql.catalog import NOTHING
@@ -86,20 +86,39 @@ Confirm = Callable[[frozenset[ObjectName]], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What people agreed to show in clear.
+    """What people agreed to show in clear, and on which terms they were asked.
 
     Attributes:
         unmask: Tags.
         definitions: Digest of the objects that the query stood on when it was asked for.
+        approvers, quorum, expires_s: The terms.
     """
 
     unmask: frozenset[str] = frozenset()
     definitions: str = ""
+    approvers: frozenset[str] = frozenset()
+    quorum: int = 0
+    expires_s: float = 0
 
     @classmethod
     def by(cls, approval: Approval) -> Approved:
         """What an approval, if it is given, agrees to."""
-        return cls(frozenset(approval.held.unmask), approval.held.definitions)
+        held = approval.held
+        return cls(
+            frozenset(held.unmask),
+            held.definitions,
+            frozenset(held.approvers),
+            held.quorum,
+            held.expires_s,
+        )
+
+    def meets(self, hold: Hold) -> bool:
+        """Whether whoever agreed to this has met these terms too."""
+        return (
+            self.approvers <= frozenset(hold.approvers)
+            and self.quorum >= hold.quorum
+            and self.expires_s <= hold.expires_s
+        )
 
 
 NOTHING_APPROVED = Approved()
@@ -305,6 +324,9 @@ class Judge:
             return _refused(present, subject, found)
         agreed = None if approved is None else _agreed(approved, found.statement, present, own)
         verdict = judge(present.policy, found.statement, subject, over, agreed)
+        if approved is not None and verdict.hold is not None and not approved.meets(verdict.hold):
+            # Policy asks for more people by now before it shows anything.
+            verdict = judge(present.policy, found.statement, subject, over, ())
         definitions = ""
         if verdict.hold is not None and verdict.hold.unmask:
             definitions = _definitions(found.statement, present, own)

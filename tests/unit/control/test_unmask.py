@@ -38,9 +38,14 @@ READ = frozenset({StatementClass.SELECT})
 MASK_CARDS = Rule("mask-cards", Match(tags=frozenset({"cards"})), Mask(MaskKind.REDACT))
 
 
-def glass(*unmask: str, match: Match | None = None) -> Rule:
-    asked = match or Match(classes=READ, tags=frozenset({"pii"}))
-    return Rule("break-glass", asked, HoldFor(frozenset({"security"}), 1, 600.0, frozenset(unmask)))
+def glass(
+    *unmask: str,
+    approvers: tuple[str, ...] = ("security",),
+    quorum: int = 1,
+    expires_s: float = 600.0,
+) -> Rule:
+    terms = HoldFor(frozenset(approvers), quorum, expires_s, frozenset(unmask))
+    return Rule("break-glass", Match(classes=READ, tags=frozenset({"pii"})), terms)
 
 
 def columns(*more: CatalogColumn) -> Table:
@@ -217,6 +222,26 @@ async def test_a_statement_that_rests_on_what_is_unmasked_no_more_is_abandoned(r
     assert answer["end"]["state"] == "abandoned"
     assert "pii_pattern_predicate" in answer["end"]["message"]
     assert ("abandon", "q-1") in room.desk.told
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [
+        (glass("pii", quorum=2), "redact"),
+        (glass("pii", approvers=("privacy",)), "redact"),
+        (glass("pii", expires_s=60.0), "redact"),
+        (glass("pii", approvers=("privacy", "security"), expires_s=6000.0), "pass"),
+    ],
+)
+async def test_a_policy_that_asks_for_more_people_by_now_masks(
+    room: Room, rule: Rule, shown: str
+) -> None:
+    await room.hold()
+    room.put(MASK_PII, rule)
+
+    assert masks(await room.released()) == ["pass", shown]
+    for run in (True, False):
+        assert masks(await room.asked(run=run)) == ["pass", shown]
 
 
 async def test_a_policy_that_allows_by_now_masks(room: Room) -> None:

@@ -63,6 +63,29 @@ def test_limits_and_budgets_of_a_statement_are_shown(tmp_path: Path) -> None:
     assert [one["name"] for one in document["budgets"]] == ["day"]
 
 
+def test_what_an_approval_would_show_is_told(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "tags:\n"
+        "  pii: CRM.PUBLIC.CUSTOMERS.EMAIL\n"
+        "  phones: CRM.PUBLIC.CUSTOMERS.PHONE\n"
+        "rules:\n"
+        "  - {name: mask, match: {tag: [pii, phones]}, mask: redact}\n"
+        "  - {name: glass, match: {class: select}, hold: {approvers: security, unmask: pii}}\n"
+    )
+    setting = load_setting(policy=policy, catalog=REFERENCE / "catalog.json")
+    sql = "SELECT email, phone FROM customers"
+
+    shown = lines(setting, sql)
+    document = explain(setting, sql, ANALYST.subject_in(setting)).document()
+
+    assert any("and then shows `pii` in clear" in line for line in shown)
+    assert any("hold for 1 of security, unmasks pii" in line for line in shown)
+    assert document["verdict"] == "hold"
+    assert document["hold"]["unmask"] == ["pii"]
+    assert [one["mask"] for one in document["columns"]] == [None, "redact"]
+
+
 def test_a_denial_names_the_gateways_own_rule_and_what_to_do(reference: Setting) -> None:
     shown = lines(reference, "SELECT id FROM customers ORDER BY email")
 

@@ -81,6 +81,18 @@ def test_other_masks_and_other_terms_are_changes(past: Past) -> None:
     assert change["would"]["detail"] == ["2 of data-platform"]
 
 
+def test_what_an_approval_would_show_is_a_change(past: Past) -> None:
+    past.login("ana", "analysts", "ANALYST")
+    past.held("ana", "SELECT email FROM customers")
+    ask = "{name: glass, match: {class: select}, hold: {approvers: data-platform, unmask: pii}}"
+
+    document = what_if(past, old="rules:\n", new=f"rules:\n  - {ask}\n")
+
+    [change] = document["changes"]
+    assert change["would"]["detail"] == ["1 of data-platform", "shows pii in clear"]
+    assert "shows `pii` in clear" in change["reason"]
+
+
 def test_a_tag_that_goes_shows_what_becomes_clear(past: Past) -> None:
     past.login("ana", "analysts", "ANALYST")
     past.ran("ana", "SELECT email FROM customers", masks=EMAIL)
