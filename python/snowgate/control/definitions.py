@@ -32,13 +32,16 @@ def _behind(
 ) -> tuple[frozenset[ObjectName], frozenset[ObjectName]]:
     """With all that the texts of views could mean: an object too many only costs an approval."""
     known = {*catalog.tables, *catalog.views, *catalog.routines}
+    called: dict[str, set[ObjectName]] = {}
+    for name in known:
+        called.setdefault(name.name, set()).add(name)
     waiting = [*found]
     while waiting:
         text = catalog.views.get(waiting.pop())
         if text is None:
             continue
         said = mentioned(text)
-        new = {name for name in known - found if said is None or name.name in said}
-        found |= new
-        waiting += new
+        meant = known if said is None else {one for word in said for one in called.get(word, ())}
+        waiting += meant - found
+        found |= meant
     return frozenset(found), frozenset(found & catalog.routines.keys())
