@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -80,7 +80,8 @@ def _count(node: exp.Expr) -> int:
     return int(text) if text.isdecimal() and len(text) < len(str(ANY_CHARS)) else ANY_CHARS
 
 
-@cache
+# DDL may name any number of types.
+@lru_cache(maxsize=1024)
 def of_type(name: str) -> int | None:
     """Characters or bytes that a type is given, or digits before the point; None without."""
     if name in ONE_CHARACTER:
