@@ -1,20 +1,21 @@
-"""Disks that are full, files that may not grow, syncs that fail."""
+"""Disks that are full, files that may not grow, syncs that fail, power cuts."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from snowgate.demo.world import World
 
 from .load import gateway_pid
 
-SHIM = Path(__file__).with_name("failing_sync.c")
 DISK = "24m"
 
 
@@ -107,16 +108,80 @@ def small_disk(at: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What gateways have synced.
+
+    Attributes:
+        lines: Sizes of files, and names in directories, in the order in which they became durable.
+    """
+
+    lines: tuple[str, ...]
+
+    @classmethod
+    def read(cls, record: Path) -> Self:
+        """What the preloaded library has written until now."""
+        return cls(tuple(record.read_text().splitlines()))
+
+    def moments(self) -> Iterator[Synced]:
+        """What had been synced each time entries of the ledger were."""
+        for number, line in enumerate(self.lines, 1):
+            if not line.startswith("name ") and line.endswith(".seg"):
+                yield Synced(self.lines[:number])
+
+    def power_cut(self, folder: Path, left: Path) -> None:
+        """Copy what a power cut leaves of a folder whose files only grow.
+
+        Args:
+            folder: As it is.
+            left: The copy: nothing is in it that was not synced, neither a name nor a byte.
+        """
+        names, sizes = set(), {}
+        for what, _, path in (line.partition(" ") for line in self.lines):
+            if what == "name":
+                names.add(path)
+            else:
+                sizes[path.removesuffix(".new")] = int(what)
+        for each in (folder, *sorted(folder.rglob("*"))):
+            target = left / each.relative_to(folder)
+            if str(each) not in names or not target.parent.is_dir():
+                continue
+            if each.is_dir():
+                target.mkdir(mode=0o700)
+            else:
+                shutil.copy(each, target)
+                os.truncate(target, min(each.stat().st_size, sizes.get(str(each), 0)))
+
+
 @contextmanager
 def failing_syncs(folder: Path) -> Iterator[Path]:
     """Gateways started inside have a disk whose sync fails once this file is made."""
-    shim, armed = folder / "failing_sync.so", folder / "armed"
+    armed = folder / "armed"
+    with _preloaded("failing_sync", folder, FAILING_SYNC=armed):
+        yield armed
+
+
+@contextmanager
+def recorded_syncs(folder: Path) -> Iterator[Path]:
+    """Gateways started inside have a slow disk, and record in this file what they sync."""
+    record = folder / "synced"
+    with _preloaded("recorded_sync", folder, RECORDED_SYNCS=record):
+        yield record
+
+
+@contextmanager
+def _preloaded(name: str, folder: Path, **files: Path) -> Iterator[None]:
+    """Processes started inside have this library, which is told of these files."""
+    shim = folder / f"{name}.so"
+    source = str(Path(__file__).with_name(f"{name}.c"))
     subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(shim), str(SHIM)],
+        ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(shim), source],
         check=True,
     )
-    os.environ["LD_PRELOAD"], os.environ["FAILING_SYNC"] = str(shim), str(armed)
+    told = {"LD_PRELOAD": str(shim), **{key: str(file) for key, file in files.items()}}
+    os.environ.update(told)
     try:
-        yield armed
+        yield
     finally:
-        del os.environ["LD_PRELOAD"], os.environ["FAILING_SYNC"]
+        for key in told:
+            del os.environ[key]
