@@ -289,6 +289,26 @@ fn an_upstream_session_that_is_lost_ends_the_clients() {
 
     assert_eq!(rig.block(client.query("select 2")).code(), "390111");
     assert_eq!(rig.snowflake.seen("/session/v1/login-request").len(), 1, "no silent second login");
+    assert_eq!(rig.plane.wait_for("session_closed")["why"], "lost");
+    assert_eq!(rig.wait_for_entries("session_end", 1)[0]["why"], "lost");
+}
+
+#[test]
+fn a_session_found_lost_beside_its_statements_ends_with_the_next_sweep() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    let gone = json!({"data": null, "code": "390111", "message": "gone", "success": false});
+    rig.snowflake.on("/session/heartbeat", Act::Json(gone));
+
+    assert!(rig.block(client.post("/session/heartbeat", json!({}))).success());
+
+    // A sweep comes every ten seconds.
+    let ended = |rig: &Rig| rig.plane.asked("session_closed");
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while ended(&rig).is_empty() && std::time::Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(ended(&rig)[0]["why"], "lost");
 }
 
 #[test]
