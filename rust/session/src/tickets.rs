@@ -288,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_moved_to_another_ticket_does_not_open() {
+        let table = Tickets::default();
+        let (secret, ids) = table.issue(set("s", 9), &[address("a"), address("b")]).unwrap();
+        {
+            let rows = &mut lock(&table.state).rows;
+            let other = rows.remove(&ids[1]).unwrap();
+            let row = rows.get_mut(&ids[0]).unwrap();
+            (row.nonce, row.sealed) = (other.nonce, other.sealed);
+        }
+
+        assert!(!opens(&table.redeem(&ids[0], secret.reveal(), 0.0)));
+    }
+
+    #[test]
     fn the_oldest_result_of_a_session_gives_way() {
         let table = Tickets::default();
         let many: Vec<_> = (0..=PER_SESSION / 2).map(|_| address("a")).collect();

@@ -102,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_of_a_token_is_its_hash() {
+        let stored = Token(Zeroizing::new("sgs_".to_owned() + &"00".repeat(32))).hash();
+
+        let sha256 = "af51f4b5bf521dcf415f6e4c3c4e90ea10aa5a1ab9d3d8743dc58be6e600e31c";
+        assert_eq!(stored.to_hex(), sha256);
+    }
+
+    #[test]
     fn debug_shows_nothing_of_a_token() {
         let token = Token::random(TokenKind::Master).unwrap();
         assert_eq!(format!("{token:?}"), "Token(..)");
