@@ -241,3 +241,20 @@ fn rules_that_are_not_enforced_are_recorded_with_the_intent() {
     assert_eq!(rig.intents()[0]["shadow"], json!(["no-emails"]));
     assert_eq!(rig.intents()[0]["rules"], json!(["reads"]));
 }
+
+#[test]
+fn no_header_of_upstream_reaches_the_client() {
+    let rig = Rig::new();
+    let client = rig.login("job");
+    for body in [rows(7, &["NAME"], &json!([["Bo"]])), failed("001003", "syntax error")] {
+        let headers = vec![("x-snowflake-note", "canary"), ("set-cookie", "canary")];
+        rig.snowflake.on(SQL, Act::Raw(200, headers, body.to_string().into()));
+
+        let answer = rig.block(client.query(SQL));
+
+        assert_eq!(answer.json["success"], body["success"], "{}", answer.message());
+        let known = ["cache-control", "content-length", "content-type", "date"];
+        let names: Vec<&str> = answer.headers.keys().map(http::HeaderName::as_str).collect();
+        assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+    }
+}

@@ -468,7 +468,7 @@ fn the_query_tag_is_the_gateways_and_the_clients_is_inside() {
     assert!(rig.block(client.post(&path, body)).success());
 
     let tag = rig.snowflake.ran("select 1")[0].tag();
-    assert_eq!(tag["gw"], "gw-1");
+    assert_eq!((&tag["v"], &tag["gw"]), (&json!(1), &json!("gw-1")));
     assert_eq!(tag["seq"], rig.intents()[0]["seq"]);
     assert_eq!(tag["mac"].as_str().unwrap().len(), 64);
     assert_eq!(tag["client"], forged);

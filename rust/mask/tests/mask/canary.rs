@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::common::{ENDS, decode, field, plan, stream};
 use arrow_array::{
-    Array, ArrayRef, Decimal128Array, Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, StructArray,
+    Array, ArrayRef, Decimal128Array, DictionaryArray, Int8Array, Int16Array, Int32Array,
+    Int64Array, RecordBatch, StringArray, StructArray, types::Int8Type,
 };
 use arrow_ipc::{
     Buffer, FieldNode, MessageBuilder, MessageHeader, MetadataVersion, RecordBatchBuilder,
-    convert::IpcSchemaEncoder, writer::StreamWriter,
+    convert::IpcSchemaEncoder, root_as_message, writer::StreamWriter,
 };
 use arrow_schema::{DataType, Field, Schema};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -256,6 +256,42 @@ fn a_clear_column_cannot_point_at_a_masked_one() {
 
     assert!(matches!(refused, Err(MaskError::NotArrow { .. })), "{refused:?}");
     assert!(out.is_empty());
+}
+
+/// The lengths of the messages of a stream, their bodies included; the end mark is left out.
+fn messages(mut stream: &[u8]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    while stream.len() > 8 {
+        let metadata = u32::from_le_bytes(stream[4..8].try_into().unwrap()) as usize;
+        let message = root_as_message(&stream[8..8 + metadata]).unwrap();
+        lengths.push(8 + metadata + usize::try_from(message.bodyLength()).unwrap());
+        stream = &stream[lengths[lengths.len() - 1]..];
+    }
+    lengths
+}
+
+#[test]
+fn a_dictionary_that_no_column_announces_does_not_leave() {
+    let dictionary: DictionaryArray<Int8Type> = vec![CANARY].into_iter().collect();
+    let foreign = RecordBatch::try_from_iter([("a", Arc::new(dictionary) as ArrayRef)]).unwrap();
+    let foreign = stream(&[foreign]);
+    let at = messages(&foreign)[0];
+    let message = &foreign[at..at + messages(&foreign)[1]];
+    assert!(finds(message, &forms(CANARY)));
+    let text = Arc::new(StringArray::from(vec!["a"])) as ArrayRef;
+    let own = stream(&[RecordBatch::try_from_iter([("a", text)]).unwrap()]);
+    let (schema, batch) = own.split_at(messages(&own)[0]);
+    for of_mask in [Mask::Pass, Mask::Redact] {
+        for bytes in [[schema, message, batch], [message, schema, batch]] {
+            let mut out = Vec::new();
+
+            let plan = plan(&[(LogicalType::Text, of_mask)]);
+            let refused = mask_arrow_stream(&plan, &bytes.concat(), &mut out);
+
+            assert!(matches!(refused, Err(MaskError::Unsupported { .. })), "{refused:?}");
+            assert!(!finds(&out, &forms(CANARY)));
+        }
+    }
 }
 
 #[test]
