@@ -19,23 +19,21 @@ def definitions_digest(statement: Statement, catalog: Catalog) -> str:
         statement: The query, analysed.
         catalog: What it was analysed with, the session's own objects included.
     """
-    names, routines = _behind({*statement.reads, *statement.calls}, catalog)
+    names = _with_those_behind({*statement.reads, *statement.calls}, catalog)
     return Catalog.of(
         {name: catalog.tables[name] for name in names if name in catalog.tables},
         {name: catalog.views[name] for name in names if name in catalog.views},
-        routines={name: catalog.routines[name] for name in routines},
+        routines={name: catalog.routines[name] for name in names if name in catalog.routines},
     ).digest
 
 
-def _behind(
-    found: set[ObjectName], catalog: Catalog
-) -> tuple[frozenset[ObjectName], frozenset[ObjectName]]:
+def _with_those_behind(names: set[ObjectName], catalog: Catalog) -> set[ObjectName]:
     """With all that the texts of views could mean: an object too many only costs an approval."""
     known = {*catalog.tables, *catalog.views, *catalog.routines}
     called: dict[str, set[ObjectName]] = {}
     for name in known:
         called.setdefault(name.name, set()).add(name)
-    waiting = [*found]
+    found, waiting = set(names), [*names]
     while waiting:
         text = catalog.views.get(waiting.pop())
         if text is None:
@@ -44,4 +42,4 @@ def _behind(
         meant = known if said is None else {one for word in said for one in called.get(word, ())}
         waiting += meant - found
         found |= meant
-    return frozenset(found), frozenset(found & catalog.routines.keys())
+    return found

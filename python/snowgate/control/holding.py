@@ -12,7 +12,8 @@ from typing import Any
 
 from snowgate.approval.desk import ApprovalDesk
 from snowgate.approval.outcome import Ended, Released, Waiting, ended
-from snowgate.control.judging import Approved, Judge, denial
+from snowgate.control.approved import Approved
+from snowgate.control.judging import Judge, denial
 from snowgate.control.question import namespace_of, principal_of
 from snowgate.errors import ApprovalError, HoldRefused
 from snowgate.model.approval import Approval, ApprovalState, HeldStatement

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import trio
 
 from snowgate.control.analysts import Analysed, Question
+from snowgate.control.approved import NOTHING_APPROVED, Approved
 from snowgate.control.counted import ValueHasher, budget_fields, compared_fields, limit_fields
 from snowgate.control.current import Current, Present
 from snowgate.control.definitions import definitions_digest
@@ -35,7 +36,6 @@ from snowgate.control.refusals import (
     REGISTRY_UNREAD,
 )
 from snowgate.errors import SnowgateError
-from snowgate.model.approval import Approval
 from snowgate.model.statement import (
     Namespace,
     ObjectName,
@@ -43,7 +43,7 @@ from snowgate.model.statement import (
     Statement,
     StatementClass,
 )
-from snowgate.model.verdict import ColumnMask, Decision, Hold, MaskKind, Verdict
+from snowgate.model.verdict import ColumnMask, Decision, MaskKind, Verdict
 from snowgate.policy.engine import judge
 from snowgate.policy.matching import Subject
 from snowgate.sql.catalog import NOTHING
@@ -82,46 +82,6 @@ class Analyst(Protocol):
 
 # Whether procedures are what the catalog in force says; if not, another one is in force now.
 Confirm = Callable[[frozenset[ObjectName]], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """What people agreed to show in clear, and on which terms they were asked.
-
-    Attributes:
-        unmask: Tags.
-        definitions: Digest of the objects that the query stood on when it was asked for.
-        approvers, quorum, expires_s: The terms.
-    """
-
-    unmask: frozenset[str] = frozenset()
-    definitions: str = ""
-    approvers: frozenset[str] = frozenset()
-    quorum: int = 0
-    expires_s: float = 0
-
-    @classmethod
-    def by(cls, approval: Approval) -> Approved:
-        """What an approval, if it is given, agrees to."""
-        held = approval.held
-        return cls(
-            frozenset(held.unmask),
-            held.definitions,
-            frozenset(held.approvers),
-            held.quorum,
-            held.expires_s,
-        )
-
-    def meets(self, hold: Hold) -> bool:
-        """Whether whoever agreed to this has met these terms too."""
-        return (
-            self.approvers <= frozenset(hold.approvers)
-            and self.quorum >= hold.quorum
-            and self.expires_s <= hold.expires_s
-        )
-
-
-NOTHING_APPROVED = Approved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +289,12 @@ class Judge:
             verdict = judge(present.policy, found.statement, subject, over, ())
         definitions = ""
         if verdict.hold is not None and verdict.hold.unmask:
-            definitions = _definitions(found.statement, present, own)
+            # What was agreed to is shown as long as it stands on the same objects.
+            definitions = (
+                _definitions(found.statement, present, own)
+                if approved is None
+                else approved.definitions
+            )
         compared = compared_fields(found.statement, verdict, self._hasher)
         return Judged(
             found.statement,

@@ -92,6 +92,20 @@ def catalog_settings(max_age_s: float) -> CatalogSettings:
     return CatalogSettings(own, "SNOWGATE", "WH", ("CRM",), max_age_s)
 
 
+def held_question(session: dict[str, Any], now: Current) -> dict[str, Any]:
+    """What the gate says of a held statement, whatever it asks about it."""
+    return {
+        "reference": "r-1",
+        "query_id": "q-1",
+        "session": session,
+        "database": "CRM",
+        "schema": "PUBLIC",
+        "context_digest": "context",
+        "statement_digest": "statement",
+        "epoch": now.epoch,
+    }
+
+
 def policy(*rules: Rule, tags: Sequence[TagPattern] = PII) -> Policy:
     """A policy of these rules."""
     return compile_policy(tags, rules or (ALLOW_ALL,))

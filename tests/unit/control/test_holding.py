@@ -31,6 +31,7 @@ from .doubles import (
     Underway,
     catalog,
     current,
+    held_question,
     name,
     table,
 )
@@ -67,16 +68,7 @@ class Room:
         return await self.holding.consume(self.question() | {"approval": "a-1"})
 
     def question(self) -> dict[str, Any]:
-        return {
-            "reference": "r-1",
-            "query_id": "q-1",
-            "session": self.session,
-            "database": "CRM",
-            "schema": "PUBLIC",
-            "context_digest": "context",
-            "statement_digest": "statement",
-            "epoch": self.now.epoch,
-        }
+        return held_question(self.session, self.now)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from snowgate.control.approved import Approved
 from snowgate.control.current import Current
-from snowgate.control.judging import QUARANTINE_WAIT_S, START_WAIT_S, Approved, Judge
+from snowgate.control.judging import QUARANTINE_WAIT_S, START_WAIT_S, Judge
 from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from snowgate.control.approved import Approved
 from snowgate.control.current import Current
 from snowgate.control.holding import Holding
-from snowgate.control.judging import MAX_APPROVED, Approved, Judge
+from snowgate.control.judging import MAX_APPROVED, Judge
 from snowgate.control.labels import Labels
 from snowgate.control.overlays import Overlays
 from snowgate.control.quarantine import Quarantine
@@ -29,6 +30,7 @@ from .doubles import (
     Underway,
     catalog,
     current,
+    held_question,
     name,
     policy,
     table,
@@ -80,18 +82,7 @@ class Room:
     sql: str = "select id, email from customers"
 
     def question(self, **more: Any) -> dict[str, Any]:
-        return {
-            "reference": "r-1",
-            "query_id": "q-1",
-            "session": self.session,
-            "database": "CRM",
-            "schema": "PUBLIC",
-            "context_digest": "context",
-            "statement_digest": "statement",
-            "epoch": self.now.epoch,
-            "approval": "a-1",
-            **more,
-        }
+        return held_question(self.session, self.now) | {"approval": "a-1", **more}
 
     async def asked(self, reference: str = "r-1", *, run: bool = True, **more: Any) -> Any:
         """The verdict as the gate asks for it."""
