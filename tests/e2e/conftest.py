@@ -47,6 +47,19 @@ def odd_config(text: str) -> str:
 TAGGED = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")
 
 
+def customers_of(rig: Rig) -> list[dict[str, str]]:
+    """The customers as they are, read past the gateway."""
+    with rig.upstream("FRAUD") as direct:
+        reply = direct.query(f"SELECT id, {', '.join(TAGGED)} FROM customers ORDER BY id")
+        rows = direct.rows(reply)
+    return [dict(zip(("ID", *TAGGED), row, strict=True)) for row in rows]
+
+
+def tagged_in(customers: list[dict[str, str]]) -> Canaries:
+    """Every value an analyst may not see."""
+    return Canaries.of(row[name] for row in customers for name in TAGGED)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name == LAST)
 
@@ -73,18 +86,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def truth(rig: Rig) -> list[dict[str, str]]:
-    """The customers as they are, read past the gateway."""
-    with rig.upstream("FRAUD") as direct:
-        sql = f"SELECT id, {', '.join(TAGGED)} FROM customers ORDER BY id"
-        reply = direct.query(sql)
-        rows = direct.rows(reply)
-    return [dict(zip(("ID", *TAGGED), row, strict=True)) for row in rows]
+    return customers_of(rig)
 
 
 @pytest.fixture(scope="session")
 def canaries(truth: list[dict[str, str]]) -> Canaries:
-    """Every value an analyst may not see."""
-    return Canaries.of(row[name] for row in truth for name in TAGGED)
+    return tagged_in(truth)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import pytest
 
 from .canary import Canaries
+from .conftest import TAGGED
 from .rig import Rig
 from .wire import Reply, Wire
 
 EVERYTHING = "SELECT * FROM customers ORDER BY id"
-TAGGED_COLUMNS = ("FULL_NAME", "EMAIL", "PHONE", "SSN", "CARD_NUMBER")
 
 # Ways to ask for tagged values that policy answers with masks.
 MASKED_READS = [
@@ -46,7 +46,7 @@ def test_the_canaries_are_found_where_they_are(
     rig: Rig, canaries: Canaries, truth: list[dict[str, str]]
 ) -> None:
     def values(rows: list[dict[str, str]]) -> set[str]:
-        return {row[name] for row in rows for name in TAGGED_COLUMNS}
+        return {row[name] for row in rows for name in TAGGED}
 
     with rig.upstream("FRAUD") as direct, rig.upstream("FRAUD", app="PythonConnector") as arrow:
         for client in (direct, arrow):
@@ -115,7 +115,7 @@ def test_fraud_sees_clear_values_in_every_form(
         with rig.driver("fraud", version, session_parameters=parameters) as session:
             result = session.run(EVERYTHING, keep=2000)
         shown = [row[:6] for row in result.rows]
-        assert shown == [[row["ID"], *(row[name] for name in TAGGED_COLUMNS)] for row in truth]
+        assert shown == [[row["ID"], *(row[name] for name in TAGGED)] for row in truth]
 
 
 def test_two_principals_with_one_text_get_what_each_may_see(rig: Rig) -> None:
@@ -138,7 +138,7 @@ def test_the_outcome_names_the_masked_columns(rig: Rig, analyst: Wire) -> None:
     assert outcome.fields["rows"] == 2000
     columns = outcome.fields["columns"]
     assert isinstance(columns, list)
-    assert {column["name"] for column in columns} == {*TAGGED_COLUMNS}
+    assert {column["name"] for column in columns} == {*TAGGED}
     assert {column["mask"] for column in columns} == {"redact"}
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from .canary import Canaries
-from .conftest import GROUPS, TAGGED
+from .conftest import GROUPS, customers_of, tagged_in
 from .connector import rows_of
 from .rig import Rig
 from .wire import IN_PROGRESS, Reply, Wire
@@ -50,21 +50,25 @@ def glass(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(scope="module")
 def customers(glass: Rig) -> list[dict[str, str]]:
-    """The customers as they are, read past the gateway."""
-    with glass.upstream("FRAUD") as direct:
-        reply = direct.query(f"SELECT id, {', '.join(TAGGED)} FROM customers ORDER BY id")
-        rows = direct.rows(reply)
-    return [dict(zip(("ID", *TAGGED), row, strict=True)) for row in rows]
+    return customers_of(glass)
 
 
 @pytest.fixture(scope="module")
 def secrets(customers: list[dict[str, str]]) -> Canaries:
-    return Canaries.of(row[name] for row in customers for name in TAGGED)
+    return tagged_in(customers)
 
 
 def token(rig: Rig, group: str = "oncall") -> str:
     """A token of an analyst who is in a group too."""
     return rig.issuer().mint({"sub": f"{group}-{uuid4()}", "groups": ["analysts", group]})
+
+
+def run_approved(rig: Rig, writer: Wire, sql: str) -> None:
+    """Run DDL that somebody approves."""
+    waits = writer.submit(sql)
+    rig.approve(sql)
+    made = writer.follow(waits)
+    assert made.ok, made.message
 
 
 def held(rig: Rig, sql: str, who: str = "") -> tuple[Wire, Reply, dict[str, Any]]:
@@ -284,11 +288,8 @@ def test_a_view_that_is_replaced_before_the_release_shows_nothing(
     writer = glass.wire(glass.writer_token(), app="JavaScript")
 
     def define(column: str) -> None:
-        sql = f"CREATE OR REPLACE VIEW {view} AS SELECT id, {column} AS contact FROM customers"
-        waits = writer.submit(sql)
-        glass.approve(sql)
-        made = writer.follow(waits)
-        assert made.ok, made.message
+        body = f"SELECT id, {column} AS contact FROM customers"
+        run_approved(glass, writer, f"CREATE OR REPLACE VIEW {view} AS {body}")
 
     define("email")
     sql = fresh(f"SELECT contact FROM {view} LIMIT 3")
@@ -327,10 +328,7 @@ def test_a_result_is_fetched_again_in_clear_only_while_nothing_changed(
     assert wire.follow(reply).ok
     # Any change of the catalog is another epoch: what needs an approval is not shown without one.
     writer = glass.wire(glass.writer_token(), app="JavaScript")
-    table = f"CREATE TABLE crm.public.other_{uuid4().hex[:8]} (id INT)"
-    waits = writer.submit(table)
-    glass.approve(table)
-    assert writer.follow(waits).ok
+    run_approved(glass, writer, f"CREATE TABLE crm.public.other_{uuid4().hex[:8]} (id INT)")
 
     answer = wire.result(reply.query_id)
 
